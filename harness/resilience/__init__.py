@@ -1,0 +1,1 @@
+"""Production components for message consumers. Standard library only."""
