@@ -1,0 +1,132 @@
+"""Wraps the declared handler: where handler faults strike and the service time is spent."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any
+
+from harness.environments.recorder import HistoryRecorder, describe_error
+from harness.errors import ScenarioError
+from harness.faults.engine import FaultEngine
+from harness.loading import resolve
+from harness.scenario import Scenario, Target
+from harness.sim.kernel import Kernel
+
+__all__ = ["HandlerMark"]
+
+KeyOf = Callable[[Mapping[str, Any] | str | None, str | None], str | None]
+
+
+class HandlerMark:
+    """Puts a wrapper where the handler's name is looked up, for the time of one run."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        kernel: Kernel,
+        engine: FaultEngine,
+        record: HistoryRecorder,
+        service_time: Random,
+        message_key: KeyOf,
+        *,
+        effect: bool,
+    ) -> None:
+        assert scenario.handler is not None
+        self._target: Target = scenario.handler
+        times = scenario.service_time
+        self._low, self._high = times if isinstance(times, tuple) else (times, times)
+        self._kernel = kernel
+        self._engine = engine
+        self._record = record
+        self._random = service_time
+        self._message_key = message_key
+        self._effect = effect
+        self._undo: list[tuple[Any, str, Any]] = []
+
+    def install(self) -> None:
+        """Wrap the handler in the module in force (again after a fresh import); wrapped once only."""
+        owner, name = self._place()
+        function = getattr(owner, name)
+        if getattr(function, "__harness_wrapped__", None) is self:
+            return
+        wrapper = self._wrap(function)
+        wrapper.__harness_wrapped__ = self  # type: ignore[attr-defined]
+        self._undo.append((owner, name, function))
+        setattr(owner, name, wrapper)
+
+    def uninstall(self) -> None:
+        """Put every handler back."""
+        while self._undo:
+            owner, name, function = self._undo.pop()
+            setattr(owner, name, function)
+
+    def _place(self) -> tuple[Any, str]:
+        target = self._target
+        if isinstance(target, str):
+            module, _, path = target.partition(":")
+            *parents, name = path.split(".")
+            resolve(target, field="handler")
+            owner: Any = sys.modules[module]
+        else:
+            *parents, name = target.__qualname__.split(".")
+            owner = sys.modules.get(target.__module__)
+            if owner is None or "<locals>" in target.__qualname__:
+                raise ScenarioError(
+                    f"is {target.__qualname__}, which cannot be found by name in its module",
+                    field="handler",
+                    remedy="Use a function at the top of its module",
+                )
+        for parent in parents:
+            owner = getattr(owner, parent)
+        return owner, name
+
+    def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        kernel, engine, record = self._kernel, self._engine, self._record
+
+        @functools.wraps(function)
+        def handler(*args: Any, **kwargs: Any) -> Any:
+            if kernel.current is None:
+                return function(*args, **kwargs)
+            message, key = self._identify(args, kwargs)
+            began = kernel.now_us
+            record("handler.start", message, key=key)
+            try:
+                with engine.in_handler(key):
+                    engine.passing("handler", "before", key)
+                    self._spend_service_time()
+                    result = function(*args, **kwargs)
+                    engine.passing("handler", "after", key)
+            except BaseException as error:
+                if not kernel.closed:
+                    took = (kernel.now_us - began) / 1_000_000
+                    record("handler.end", message, key=key, outcome="error", error=describe_error(error), took=took)
+                raise
+            if self._effect:
+                record("effect", message, name="handled", key=key, source="handler")
+            record("handler.end", message, key=key, outcome="ok", took=(kernel.now_us - began) / 1_000_000)
+            return result
+
+        return handler
+
+    def _spend_service_time(self) -> None:
+        if self._high > 0:
+            seconds = self._low if self._low == self._high else self._random.uniform(self._low, self._high)
+            self._kernel.sleep_us(max(1, round(seconds * 1_000_000)))
+
+    def _identify(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str | None, str | None]:
+        """The id and key of the message that the handler was given, from the argument that looks like one."""
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Mapping):
+                if "MessageId" in value:
+                    message = str(value["MessageId"])
+                    return message, self._message_key(value.get("Body"), message)
+                return None, self._message_key(value, None)
+            if isinstance(value, str):
+                return None, self._message_key(value, None)
+            message_id = getattr(value, "message_id", None)
+            if isinstance(message_id, str):
+                return message_id, self._message_key(getattr(value, "body", None), message_id)
+        return None, None

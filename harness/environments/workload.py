@@ -1,0 +1,109 @@
+"""Sends a scenario's messages at their times, straight into the queue: the workload is the outside world."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from harness.environments.recorder import HistoryRecorder
+from harness.errors import ScenarioError
+from harness.faults.engine import FaultEngine
+from harness.jsonpath import compile_path, key_text
+from harness.scenario import Scenario, Workload
+from harness.sim.kernel import Kernel
+from harness.sim.services.sqs import SqsService
+
+__all__ = ["Sender", "body_text", "message_key"]
+
+
+def body_text(value: object) -> str:
+    """A message's body as text: text as it is, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def message_key(workload: Workload, number: int, value: object) -> str:
+    """The key of message *number*, whose body is *value*.
+
+    Raises:
+        ScenarioError: the body has nothing at the workload's path.
+    """
+    if workload.key is None:
+        return str(number)
+    document = orjson.loads(value) if isinstance(value, str) else value
+    found = compile_path(workload.key, field="workload.key")(document)
+    if found is None:
+        raise ScenarioError(
+            f"{workload.key!r} names nothing in the body of message {number}",
+            field="workload.key",
+            remedy="Give a JSON path that every body has, such as $.order_id",
+        )
+    return key_text(found)
+
+
+class Sender:
+    """One workload's messages, each sent by the hub at its time."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        workload: Workload,
+        first: int,
+        kernel: Kernel,
+        engine: FaultEngine,
+        record: HistoryRecorder,
+        sqs: SqsService,
+    ) -> None:
+        self._workload = workload
+        self._first = first  # number of the workload's first message among all messages, for keys without a path
+        self._kernel = kernel
+        self._engine = engine
+        self._record = record
+        self._sqs = sqs
+        self._ends_us = None if scenario.duration is None else round(scenario.duration * 1_000_000)
+        self._number = 0
+
+    def start(self) -> None:
+        """Schedule the first message."""
+        if self._workload.messages:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        due = round(self._workload.due(self._number) * 1_000_000)
+        if self._ends_us is None or due <= self._ends_us:
+            self._kernel.call_at(due, self._send_due)
+
+    def _send_due(self) -> None:
+        """Send every message that is due at this instant, then schedule the next."""
+        workload = self._workload
+        outside, self._record.outside = self._record.outside, "workload"
+        try:
+            while True:
+                self._send(self._number)
+                self._number += 1
+                if self._number >= workload.messages:
+                    return
+                if round(workload.due(self._number) * 1_000_000) > self._kernel.now_us:
+                    break
+        finally:
+            self._record.outside = outside
+        self._schedule()
+
+    def _send(self, number: int) -> None:
+        workload = self._workload
+        value = workload.body(number)
+        key = message_key(workload, number + self._first if workload.key is None else number, value)
+        attributes: dict[str, Any] | None = dict(workload.attributes(number)) if workload.attributes else None
+        body, attributes = self._engine.workload_body(workload.to, number, key, body_text(value), attributes)
+        fifo = workload.to.endswith(".fifo")
+        self._sqs.put(
+            workload.to,
+            body,
+            attributes=attributes,
+            group=(workload.group(number) if workload.group else "all") if fifo else None,
+            dedup=f"{self._first + number}" if fifo else None,
+            key=key,
+            origin="workload",
+        )

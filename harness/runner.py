@@ -1,0 +1,288 @@
+"""Runs a scenario: builds its environment, drives it to its end, and judges the history.
+
+``run`` is the one entry; everything that runs a scenario (the command line,
+the pytest fixture, search) goes through it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import platform
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from harness.environments import simulated
+from harness.errors import ScenarioError, SimulationError
+from harness.faults.model import weaken
+from harness.faults.plan import Fault, FaultPlan
+from harness.faults.points import validate
+from harness.history import SCHEMA, VERSION, History, Writer
+from harness.invariants.judge import Judge
+from harness.invariants.messages import MessageCounts
+from harness.invariants.recovery import recovery_seconds
+from harness.result import Result, overall
+from harness.scenario import Scenario
+from harness.sim.patches import real
+
+__all__ = ["Options", "header_of", "install", "run", "uninstall"]
+
+_VERSIONS_OF = ("boto3", "botocore", "redis", "fakeredis", "greenlet", "hypothesis")
+_installed = False
+
+
+def install() -> None:
+    """Put the simulation's shims in, before the user's modules are imported. Idempotent."""
+    global _installed
+    if not _installed:
+        simulated.install()
+        _installed = True
+        atexit.register(uninstall)
+
+
+def uninstall() -> None:
+    """Take the shims out at the end of a command or session. Idempotent."""
+    global _installed
+    if _installed:
+        _installed = False
+        atexit.unregister(uninstall)
+        simulated.uninstall()
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is done, beside what is run.
+
+    *tape* is a recorded schedule to follow; *stop_early* ends the run at the
+    first violation; *durable* writes each event at once; *judge* = False
+    leaves judging to the caller.
+    """
+
+    tape: Sequence[int] | None = None
+    stop_early: bool = False
+    durable: bool = False
+    judge: bool = True
+    max_steps: int = 50_000_000
+    watchdog_seconds: float = 10.0
+
+
+def run(
+    scenario: Scenario,
+    *,
+    faults: FaultPlan | Iterable[Fault] | None = None,
+    seed: int = 0,
+    backend: str = "memory",
+    out: Path | str | None = None,
+    options: Options | None = None,
+) -> Result:
+    """Run *scenario* once and judge it.
+
+    *faults* replaces the scenario's plan. With *out* (a folder) the history
+    is written there as it happens, as ``<scenario>/history.jsonl``.
+
+    Raises:
+        UsageError: the scenario, the plan or the backend is wrong; nothing has been written then.
+        NestedSimulation: called from inside a run.
+    """
+    if not isinstance(scenario, Scenario):
+        raise ScenarioError(f"run() was given {type(scenario).__name__}", remedy="Hand in a harness.Scenario")
+    options = options or Options()
+    plan = scenario.plan if faults is None else faults if isinstance(faults, FaultPlan) else FaultPlan(faults)
+    left_out = _left_out(scenario, backend)
+    if left_out:
+        return _empty(scenario, plan, seed, backend, left_out)
+    install()
+    validate(plan, scenario)
+    return _run_simulated(scenario, plan, seed, backend, Path(out) if out is not None else None, options)
+
+
+def _left_out(scenario: Scenario, backend: str) -> str:
+    """Why *scenario* cannot run on *backend* here; "" if it can."""
+    if backend not in ("memory", "moto", "live"):
+        raise ScenarioError(f"is {backend!r}", field="backend", remedy="Choose memory")
+    if backend not in scenario.backends:
+        return f"it does not name the backend {backend!r} (backends={list(scenario.backends)})"
+    if backend != "memory":
+        return f"this version cannot run the backend {backend!r}"
+    missing = [name for name in scenario.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        return f"it needs {', '.join(missing)}, which is not installed (pip install {' '.join(missing)})"
+    return ""
+
+
+def _empty(scenario: Scenario, plan: FaultPlan, seed: int, backend: str, reason: str) -> Result:
+    return Result(
+        scenario=scenario.name,
+        verdict="left out",
+        seed=seed,
+        backend=backend,
+        history=History(header_of(scenario, plan, seed, backend, [], [])),
+        reason=reason,
+        sentence=scenario.sentence,
+        command=_command(scenario, seed, backend),
+    )
+
+
+def header_of(
+    scenario: Scenario,
+    plan: FaultPlan,
+    seed: int,
+    backend: str,
+    invariants: Sequence[Any],
+    weakened: Sequence[Any],
+) -> dict[str, Any]:
+    """The header of a run's history: all that judging and drawing need to know beside the events."""
+    from harness.environments.simulated import latency_model, retry_mode
+
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "scenario": scenario.name,
+        "file": scenario.file,
+        "sentence": scenario.sentence,
+        "seed": seed,
+        "backend": backend,
+        "plan": plan.to_json(),
+        "environment": {"python": platform.python_version(), "implementation": sys.implementation.name},
+        "versions": {name: _version(name) for name in ("resilience-harness", *_VERSIONS_OF)},
+        "retry_mode": retry_mode(),
+        "latency_model": latency_model(),
+        "system": {
+            "queues": [
+                {
+                    "name": queue.name,
+                    "fifo": queue.fifo,
+                    "visibility_timeout": queue.visibility_timeout,
+                    "dead_letter": queue.dead_letter,
+                    "max_receives": queue.max_receives,
+                    "retention": queue.retention,
+                }
+                for queue in scenario.queues
+            ],
+            "sources": list(scenario.sources),
+            "dead_letter_queues": list(scenario.dead_letter_queues),
+            "processes": [
+                {"name": one.name, "target": _target_name(one.target), "count": one.count} for one in scenario.processes
+            ],
+            "effects": _effects(scenario),
+            "handler": None if scenario.handler is None else _target_name(scenario.handler),
+            "idempotent": any(getattr(spec, "name", "") == "effects-once" for spec in scenario.invariants or ()),
+        },
+        "workload": [
+            {"to": work.to, "messages": work.messages, "per_second": work.per_second, "start": work.start, "key": work.key}
+            for work in scenario.workloads
+        ],
+        "duration": scenario.ends,
+        "objectives": scenario.objectives.to_json(),
+        "invariants": [spec.to_json() for spec in invariants],
+        "weakened": list(weakened),
+    }
+
+
+def _effects(scenario: Scenario) -> list[dict[str, Any]]:
+    if scenario.effects:
+        return [effect.to_json() for effect in scenario.effects]
+    if scenario.handler is not None:
+        return [{"name": "handled", "source": "handler", "key": None}]
+    return []
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _target_name(target: Any) -> str:
+    return target if isinstance(target, str) else f"{target.__module__}:{target.__qualname__}"
+
+
+def _command(scenario: Scenario, seed: int, backend: str) -> str:
+    where = f" {scenario.file}" if scenario.file else f" {scenario.name}"
+    suffix = "" if backend == "memory" else f" --backend {backend}"
+    return f"harness run{where} --seed {seed}{suffix}"
+
+
+def _run_simulated(
+    scenario: Scenario, plan: FaultPlan, seed: int, backend: str, out: Path | None, options: Options
+) -> Result:
+    specs = tuple(scenario.invariants or ())
+    specs, weakened = weaken(specs, plan.to_json())
+    header = header_of(scenario, plan, seed, backend, specs, weakened)
+    writer, path = None, None
+    if out is not None:
+        folder = out / scenario.name
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "history.jsonl"
+        writer = Writer(path, header, durable=options.durable)
+    judge = Judge(specs, header)
+    began = real.perf_counter()
+    simulation = simulated.SimulatedRun(
+        scenario,
+        plan,
+        seed,
+        judge=judge if options.judge else None,
+        writer=writer,
+        tape=options.tape,
+        stop_early=options.stop_early,
+        max_steps=options.max_steps,
+        watchdog_seconds=options.watchdog_seconds,
+    )
+    failure: SimulationError | None = None
+    try:
+        simulation.execute()
+    except SimulationError as error:
+        failure = error
+    finally:
+        simulation.close()
+        if writer is not None:
+            writer.close()
+    return _result(scenario, plan, seed, backend, header, simulation, judge, path, failure, real.perf_counter() - began, options)
+
+
+def _result(
+    scenario: Scenario,
+    plan: FaultPlan,
+    seed: int,
+    backend: str,
+    header: dict[str, Any],
+    simulation: simulated.SimulatedRun,
+    judge: Judge,
+    path: Path | None,
+    failure: SimulationError | None,
+    wall_s: float,
+    options: Options,
+) -> Result:
+    history = History(header, simulation.record.events)
+    verdicts = judge.finish() if options.judge else []
+    optional = frozenset(spec.name for spec in scenario.invariants or () if spec.optional)
+    unstruck = [str(fault) for fault in simulation.engine.unstruck()]
+    verdict = "error" if failure is not None else overall(verdicts, optional, unstruck)
+    return Result(
+        scenario=scenario.name,
+        verdict=verdict,
+        seed=seed,
+        backend=backend,
+        history=history,
+        verdicts=verdicts,
+        messages=judge.messages() if options.judge else MessageCounts(),
+        recovery_seconds=recovery_seconds(history) if options.judge else None,
+        faults=simulation.engine.table(),
+        simulated_seconds=simulation.kernel.now_us / 1_000_000,
+        wall_seconds=wall_s,
+        history_file=path,
+        optional=optional,
+        unstruck=unstruck,
+        objectives=judge.objectives() if options.judge else [],
+        notes=simulation.notes(),
+        reason=str(failure) if failure is not None else "",
+        stacks=failure.stacks if failure is not None else {},
+        schedule=list(simulation.kernel.decisions),
+        sentence=scenario.sentence,
+        command=_command(scenario, seed, backend),
+    )
