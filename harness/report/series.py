@@ -1,0 +1,446 @@
+"""What a timeline shows, taken from a history: rates, backlog, breaker states, fault windows, marks.
+
+Pure and streaming: one pass over the events, memory in proportion to the
+messages and the marks, not to the events. Nothing here draws.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from harness.history import Event, Header
+
+__all__ = ["VIOLATED", "BreakerBand", "FaultLane", "Mark", "Rates", "Series", "Span", "nice_width", "read_series"]
+
+_NICE_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+_RATE_BINS = 240
+_LEVEL_BINS = 480
+
+#: The row of the events that show a violation.
+VIOLATED = "evidence"
+
+#: Events that stand as a mark on the picture: kind -> the row they are drawn in.
+MARK_ROWS = {
+    "process.crash": "crash",
+    "process.sigterm": "SIGTERM",
+    "process.pause": "pause",
+    "quarantine": "quarantined",
+    "expire": "expired",
+    "clock.jump": "clock jump",
+    "effect.lost": "effect lost",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From *start* to *end*, in seconds since the start of the run."""
+
+    start: float
+    end: float
+    state: str = ""
+
+
+@dataclass(slots=True)
+class FaultLane:
+    """One fault: its window, if it has one, and when it struck."""
+
+    index: int
+    target: str
+    kind: str
+    side: str
+    window: Span | None
+    probability: float = 1.0
+    strikes: list[float] = field(default_factory=list)
+
+    @property
+    def layer(self) -> str:
+        return self.target.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened at one moment, or from *t* to *until*."""
+
+    row: str
+    t: float
+    label: str = ""
+    until: float | None = None
+
+
+@dataclass(slots=True)
+class BreakerBand:
+    """The states of one breaker, from the first event about it to the end."""
+
+    name: str
+    spans: list[Span] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Rates:
+    """Counts per bin of *width* seconds; ``per_second`` divides."""
+
+    width: float
+    counts: list[int]
+
+    def per_second(self) -> list[float]:
+        return [count / self.width for count in self.counts]
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts)
+
+
+@dataclass(slots=True)
+class Series:
+    """Everything that a timeline shows. Times in seconds since the start of the run."""
+
+    end: float
+    load_end: float | None
+    quiet: float | None
+    sent: Rates
+    processed: Rates
+    failed: Rates
+    processed_label: str
+    level_width: float
+    backlog: list[int]
+    in_flight: list[int]
+    dead_letters: list[int]
+    faults: list[FaultLane]
+    breakers: list[BreakerBand]
+    marks: list[Mark]
+    faults_over: float | None
+
+    def mark_rows(self) -> dict[str, list[Mark]]:
+        """Marks by row, rows in the order of their first mark, evidence of violations last."""
+        rows: dict[str, list[Mark]] = {}
+        for mark in self.marks:
+            rows.setdefault(mark.row, []).append(mark)
+        if VIOLATED in rows:
+            rows[VIOLATED] = rows.pop(VIOLATED)
+        return rows
+
+
+def nice_width(seconds: float, bins: int) -> float:
+    """The smallest round bin width, in seconds, that needs at most *bins* bins for *seconds*."""
+    for width in _NICE_S:
+        if seconds <= width * bins:
+            return width
+    return 3600.0 * max(1, -(-int(seconds) // (3600 * bins)))
+
+
+class _Bins:
+    def __init__(self, width: float, end: float) -> None:
+        self.width = width
+        self.last = max(0, int(end / width - 1e-9))
+        self.counts = [0] * (self.last + 1)
+
+    def index(self, t: float) -> int:
+        return min(self.last, max(0, int(t / self.width + 1e-9)))
+
+    def add(self, t: float) -> None:
+        self.counts[self.index(t)] += 1
+
+    def rates(self) -> Rates:
+        return Rates(self.width, self.counts)
+
+
+class _Level:
+    """A count that goes up and down; keeps the highest value in each bin."""
+
+    def __init__(self, width: float, end: float) -> None:
+        self._bins = _Bins(width, end)
+        self._at = 0
+        self.value = 0
+
+    def change(self, t: float, by: int) -> None:
+        self._advance(self._bins.index(t))
+        self.value += by
+        peaks = self._bins.counts
+        if self.value > peaks[self._at]:
+            peaks[self._at] = self.value
+
+    def _advance(self, index: int) -> None:
+        peaks = self._bins.counts
+        while self._at < index:
+            self._at += 1
+            peaks[self._at] = self.value
+
+    def close(self) -> list[int]:
+        self._advance(self._bins.last)
+        return self._bins.counts
+
+
+class _Queues:
+    """Follows each message: waiting, in flight, or in a dead-letter queue."""
+
+    def __init__(self, dead: frozenset[str], width: float, end: float) -> None:
+        self.dead = dead
+        self.waiting = _Level(width, end)
+        self.flight = _Level(width, end)
+        self.dead_letters = _Level(width, end)
+        self._queue: dict[str, str] = {}
+        self._until: dict[str, float] = {}  # in flight: visible again at
+        self._expiry: list[tuple[float, str]] = []
+
+    def step(self, event: Event) -> None:
+        t = event["t"]
+        self._return_due(t)
+        kind = event["kind"]
+        message = event.get("message")
+        if kind == "send" and message is not None:
+            self._put(t, message, event["queue"])
+        elif kind == "receive" and message in self._queue:
+            self._take(t, message, event.get("visible_at", t))
+        elif kind == "visibility" and message in self._until:
+            self._until[message] = event.get("visible_at", t)
+            heapq.heappush(self._expiry, (self._until[message], message))
+            self._return_due(t)
+        elif kind == "move" and message is not None:
+            self._drop(t, message)
+            self._put(t, message, event["to"])
+        elif (kind == "delete" and event.get("found", True)) or kind == "expire":
+            self._drop(t, message)
+        elif kind in ("purge", "queue.delete"):
+            for gone in event.get("messages", ()):
+                self._drop(t, gone)
+
+    def _return_due(self, now: float) -> None:
+        while self._expiry and self._expiry[0][0] <= now:
+            at, message = heapq.heappop(self._expiry)
+            if self._until.get(message) == at:
+                del self._until[message]
+                if self._queue[message] not in self.dead:
+                    self.flight.change(at, -1)
+                    self.waiting.change(at, +1)
+
+    def _put(self, t: float, message: str, queue: str) -> None:
+        if message in self._queue:
+            return
+        self._queue[message] = queue
+        (self.dead_letters if queue in self.dead else self.waiting).change(t, +1)
+
+    def _take(self, t: float, message: str, until: float) -> None:
+        if message not in self._until and self._queue[message] not in self.dead:
+            self.waiting.change(t, -1)
+            self.flight.change(t, +1)
+        self._until[message] = until
+        heapq.heappush(self._expiry, (until, message))
+
+    def _drop(self, t: float, message: str | None) -> None:
+        if message is None or message not in self._queue:
+            return
+        queue = self._queue.pop(message)
+        in_flight = self._until.pop(message, None) is not None
+        if queue in self.dead:
+            self.dead_letters.change(t, -1)
+        else:
+            (self.flight if in_flight else self.waiting).change(t, -1)
+
+    def close(self, end: float) -> tuple[list[int], list[int], list[int]]:
+        self._return_due(end)
+        return self.waiting.close(), self.flight.close(), self.dead_letters.close()
+
+
+class _Breakers:
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[float, str]] = {}
+        self._bands: dict[str, BreakerBand] = {}
+
+    def step(self, event: Event) -> None:
+        name = str(event.get("breaker", "breaker"))
+        if event["kind"] == "breaker.transition":
+            before, after = str(event["from"]), str(event["to"])
+            start, state = self._open.get(name, (0.0, before))
+            self._band(name).spans.append(Span(start, event["t"], state))
+            self._open[name] = (event["t"], after)
+        elif name not in self._open:
+            self._band(name)
+            self._open[name] = (event["t"], str(event.get("state", "closed")))
+
+    def _band(self, name: str) -> BreakerBand:
+        return self._bands.setdefault(name, BreakerBand(name))
+
+    def close(self, end: float) -> list[BreakerBand]:
+        for name, (start, state) in self._open.items():
+            self._bands[name].spans.append(Span(start, end, state))
+        return [_merged(band) for band in self._bands.values()]
+
+
+def _merged(band: BreakerBand) -> BreakerBand:
+    """Neighbouring spans of one state as one (several processes may report one breaker)."""
+    spans: list[Span] = []
+    for span in band.spans:
+        if spans and spans[-1].state == span.state:
+            spans[-1] = Span(spans[-1].start, span.end, span.state)
+        elif span.end > span.start:
+            spans.append(span)
+    return BreakerBand(band.name, spans)
+
+
+def read_series(
+    header: Header,
+    events: Iterable[Event],
+    *,
+    end: float | None = None,
+    evidence: Mapping[str, Collection[int]] | None = None,
+) -> Series:
+    """Fold *events* into what a timeline shows.
+
+    *end* is the length of the run in seconds; without it the events are
+    walked twice to find the last one. *evidence* maps the name of each broken
+    invariant to the numbers of the events that show it: they become marks.
+    """
+    if end is None:
+        events = events if isinstance(events, list) else list(events)
+        end = events[-1]["t"] if events else 0.0
+    end = max(float(end), 0.001)
+    reader = _Reader(header, end)
+    shown = {n: name for name, numbers in (evidence or {}).items() for n in numbers}
+    for event in events:
+        reader.step(event)
+        if shown and event["n"] in shown:
+            reader.violation(event["t"], shown[event["n"]])
+    return reader.close()
+
+
+class _Reader:
+    def __init__(self, header: Header, end: float) -> None:
+        system: Mapping[str, Any] = header.get("system") or {}
+        self._end = end
+        self._header = header
+        self._sources = frozenset(system.get("sources") or ())
+        dead = frozenset(system.get("dead_letter_queues") or ())
+        self._has_effects = bool(system.get("effects"))
+        width = nice_width(end, _rate_bins(header))
+        self._sent, self._failed = _Bins(width, end), _Bins(width, end)
+        self._effects, self._deletes = _Bins(width, end), _Bins(width, end)
+        self._effects_seen = 0
+        self._level_width = nice_width(end, _LEVEL_BINS)
+        self._queues = _Queues(dead, self._level_width, end)
+        self._breakers = _Breakers()
+        self._marks: list[Mark] = []
+        self._down: dict[str, int] = {}  # process -> its crash in _marks, until it runs again
+        self._quiet: float | None = None
+        self._faults = _lanes(header, end)
+
+    def step(self, event: Event) -> None:
+        kind = event["kind"]
+        t = event["t"]
+        self._queues.step(event)
+        if kind == "send":
+            queue = event["queue"]
+            if queue in self._queues.dead:
+                self._marks.append(Mark("dead letter", t))
+            elif queue in self._sources or not self._sources:
+                self._sent.add(t)
+        elif kind == "effect":
+            self._effects_seen += 1
+            self._effects.add(t)
+        elif kind == "delete":
+            if event.get("found", True) and event.get("queue") not in self._queues.dead:
+                self._deletes.add(t)
+        elif kind == "call.failed" or (kind == "handler.end" and event.get("outcome") == "error"):
+            self._failed.add(t)
+        elif kind == "move" and event["to"] in self._queues.dead:
+            self._marks.append(Mark("dead letter", t))
+        elif kind.startswith("fault."):
+            self._fault(event)
+        elif kind.startswith("breaker."):
+            self._breakers.step(event)
+        elif kind == "run.quiet":
+            self._quiet = t
+        elif kind == "process.start":
+            self._restart(event)
+        elif kind in MARK_ROWS:
+            if kind == "process.crash":
+                self._down[str(event.get("process"))] = len(self._marks)
+            self._marks.append(_mark(event))
+
+    def violation(self, t: float, name: str) -> None:
+        self._marks.append(Mark(VIOLATED, t, name))
+
+    def _restart(self, event: Event) -> None:
+        crashed = self._down.pop(str(event.get("process")), None)
+        if crashed is not None:
+            self._marks[crashed] = replace(self._marks[crashed], until=event["t"])
+
+    def _fault(self, event: Event) -> None:
+        lane = self._faults.get(event.get("fault", -1))
+        if lane is None:
+            target = str(event.get("target") or event.get("point") or "fault")
+            index = int(event.get("fault", -1))
+            lane = self._faults[index] = FaultLane(index, target, str(event.get("fault_kind", "")), "", None)
+        if event["kind"] == "fault.strike":
+            lane.strikes.append(event["t"])
+
+    def close(self) -> Series:
+        backlog, in_flight, dead = self._queues.close(self._end)
+        effects = self._has_effects or self._effects_seen > 0
+        load_end = self._header.get("duration")
+        lanes = [self._faults[index] for index in sorted(self._faults)]
+        return Series(
+            end=self._end,
+            load_end=float(load_end) if isinstance(load_end, (int, float)) else None,
+            quiet=self._quiet,
+            sent=self._sent.rates(),
+            processed=(self._effects if effects else self._deletes).rates(),
+            failed=self._failed.rates(),
+            processed_label="processed" if effects else "acknowledged",
+            level_width=self._level_width,
+            backlog=backlog,
+            in_flight=in_flight,
+            dead_letters=dead,
+            faults=lanes,
+            breakers=self._breakers.close(self._end),
+            marks=self._marks,
+            faults_over=_faults_over(lanes, self._end),
+        )
+
+
+def _workloads(header: Header) -> list[Mapping[str, Any]]:
+    found = header.get("workload") or ()
+    return [found] if isinstance(found, Mapping) else [one for one in found if isinstance(one, Mapping)]
+
+
+def _rate_bins(header: Header) -> int:
+    """So many bins that each holds a few messages: a rate of single messages is a comb, not a curve."""
+    messages = sum(int(one.get("messages") or 0) for one in _workloads(header))
+    return min(_RATE_BINS, max(8, messages // 4)) if messages else _RATE_BINS // 2
+
+
+def _lanes(header: Header, end: float) -> dict[int, FaultLane]:
+    plan: Mapping[str, Any] = header.get("plan") or {}
+    lanes: dict[int, FaultLane] = {}
+    for index, fault in enumerate(plan.get("faults") or ()):
+        start, stop = fault.get("start"), fault.get("end")
+        window = None
+        if fault.get("nth") is None and (start is not None or stop is not None):
+            window = Span(min(start or 0.0, end), min(end if stop is None else stop, end))
+        side, probability = fault.get("side", "before"), float(fault.get("probability", 1.0))
+        lanes[index] = FaultLane(index, fault["target"], fault["kind"], side, window, probability)
+    return lanes
+
+
+def _faults_over(lanes: list[FaultLane], end: float) -> float | None:
+    """When the last fault was over: the end of its window, or its last strike. ``None``: never, or no faults."""
+    moments: list[float] = []
+    for lane in lanes:
+        if lane.window is not None:
+            if lane.window.end >= end:
+                return None
+            moments.append(lane.window.end)
+        elif lane.strikes:
+            moments.append(lane.strikes[-1])
+    return max(moments, default=None)
+
+
+def _mark(event: Event) -> Mark:
+    row = MARK_ROWS[event["kind"]]
+    label = str(event.get("process") or event.get("key") or "")
+    until = event.get("until") if row == "pause" else None
+    if row == "clock jump" and "seconds" in event:
+        label = f"{label} {event['seconds']:+g} s".strip()
+    return Mark(row, event["t"], label, until)
