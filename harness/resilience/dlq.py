@@ -1,0 +1,248 @@
+"""The dead-letter queue handler: what cannot be processed goes aside, with everything that is known of it.
+
+::
+
+    handler = DeadLetterQueueHandler(orders_url, orders_dlq_url)
+    signal.signal(signal.SIGTERM, lambda *_: handler.stop())
+    handler.process_with_dlq(handle)      # handle(message) gets the dict of boto3
+
+What the handler function does decides: it returns, and the message is
+deleted; it raises a permanent error (see :mod:`harness.resilience.errors`),
+and the message is dead-lettered at once; it raises anything else, and the
+message comes back. A message that was received more than ``max_retries`` times
+is dead-lettered without another try, so that one that kills its consumer is
+contained too.
+
+The dead letter is sent before the original is deleted. A crash between the two
+makes a second dead letter, which carries the same ``originalMessageId``; a
+FIFO dead-letter queue drops it (its deduplication id is made of the message
+id), and so does a ``store``. If the dead letter cannot be sent, nothing is
+deleted.
+"""
+
+from __future__ import annotations
+
+import random as _random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.resilience._delivery import DONE, ConsumerListener, Delivery, Outcome, RecentIds, Reporter
+from harness.resilience._loop import Admission, ConsumerOptions, MessageLoop
+from harness.resilience._stack import ErrorDetails, details_of
+from harness.resilience.envelope import MAX_MESSAGE_BYTES, Envelope
+from harness.resilience.errors import Classification, classify
+from harness.resilience.idempotency import IdempotencyStore, Status, new_owner
+
+__all__ = ["ConsumerOptions", "DeadLetterQueueHandler", "dead_letter_request", "sqs_client"]
+
+MessageHandler = Callable[[dict[str, Any]], object]
+
+
+def sqs_client() -> Any:
+    """An SQS client of boto3 with the defaults of the environment.
+
+    Raises:
+        ImportError: boto3 is not installed.
+    """
+    try:
+        import boto3
+    except ImportError as error:
+        raise ImportError("boto3 is not installed; install it or hand in a client as sqs=") from error
+    return boto3.client("sqs")
+
+
+def dead_letter_request(envelope: Envelope, dlq_url: str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> dict[str, Any]:
+    """The arguments of ``send_message`` that put *envelope* into the queue *dlq_url*.
+
+    In a FIFO queue the group stays the original one, and the deduplication id
+    is made of the original message's id: sent again within five minutes, it is
+    dropped by SQS.
+    """
+    outgoing = envelope.to_message(max_bytes=max_bytes)
+    request: dict[str, Any] = {"QueueUrl": dlq_url, "MessageBody": outgoing.body}
+    if outgoing.attributes:
+        request["MessageAttributes"] = outgoing.attributes
+    if dlq_url.endswith(".fifo"):
+        request["MessageGroupId"] = envelope.group_id or envelope.message_id or "dead-letters"
+        request["MessageDeduplicationId"] = f"dead-letter-{envelope.message_id}"
+    return request
+
+
+class DeadLetterQueueHandler:
+    """See the module.
+
+    ``sqs``: a client of boto3 (made on first use if none is given).
+    ``max_retries``: receives after which a message is dead-lettered.
+    ``classifier``: says of an error whether it is permanent (default
+    :func:`~harness.resilience.errors.classify`; what is unknown comes back).
+    ``retry_delay``: seconds until a message comes back, from the number of its
+    receives (default: the visibility timeout decides). ``store``: remembers
+    which messages were dead-lettered. ``admission``: asked before each receive.
+    ``clock`` is monotonic seconds, ``wall_clock`` seconds since 1970.
+
+    ``main_queue_url``, ``dlq_url``, ``max_retries`` and ``sqs`` may be set
+    before use; ``_send_to_dlq`` and ``_delete_message`` may be overridden, and
+    raise when they fail.
+    """
+
+    def __init__(
+        self,
+        main_queue_url: str,
+        dlq_url: str,
+        *,
+        sqs: Any = None,
+        max_retries: int = 3,
+        options: ConsumerOptions | None = None,
+        classifier: Callable[[BaseException], Classification] = classify,
+        retry_delay: Callable[[int], float] | None = None,
+        store: IdempotencyStore | None = None,
+        admission: Callable[[], Admission] | None = None,
+        listeners: Iterable[ConsumerListener] = (),
+        max_bytes: int = MAX_MESSAGE_BYTES,
+        clock: Callable[[], float] | None = None,
+        wall_clock: Callable[[], float] | None = None,
+        sleep: Callable[[float], None] | None = None,
+        random: _random.Random | None = None,
+    ) -> None:
+        self.main_queue_url = main_queue_url
+        self.dlq_url = dlq_url
+        self.max_retries = max_retries
+        self.options = options or ConsumerOptions()
+        self.listeners: list[ConsumerListener] = list(listeners)
+        self._sqs = sqs
+        self._classifier = classifier
+        self._retry_delay = retry_delay
+        self._store = store
+        self._admission = admission
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._sleep = sleep
+        self._random = random
+        self._errors = RecentIds()
+        self._loop: MessageLoop | None = None
+        self._report = Reporter(main_queue_url, self.listeners)
+        self._stop_asked = False
+
+    @property
+    def sqs(self) -> Any:
+        """The client of boto3 that is used."""
+        if self._sqs is None:
+            self._sqs = sqs_client()
+        return self._sqs
+
+    @sqs.setter
+    def sqs(self, client: Any) -> None:
+        self._sqs = client
+
+    def process_with_dlq(self, message_handler: MessageHandler) -> None:
+        """Receive and handle until :meth:`stop`. Blocks.
+
+        ``message_handler`` gets each message as boto3 gives it (a dict, with
+        all attributes). Errors of receiving are survived with growing pauses.
+        """
+        self._report = Reporter(self.main_queue_url, self.listeners)
+        loop = MessageLoop(
+            self.sqs,
+            self.main_queue_url,
+            self.options,
+            self._report,
+            delete=self._delete_message if self._deletes_itself() else None,
+            admission=self._admission,
+            clock=self._clock,
+            sleep=self._sleep,
+            random=self._random,
+        )
+        self._loop = loop
+        if self._stop_asked:  # by a signal that came before the loop was there
+            loop.stop()
+        try:
+            loop.run(lambda delivery: self._process(loop, delivery, message_handler))
+        finally:
+            self._loop = None
+            self._stop_asked = False
+
+    def stop(self) -> None:
+        """Let :meth:`process_with_dlq` return after what is being handled. Safe in a signal handler."""
+        self._stop_asked = True
+        loop = self._loop
+        if loop is not None:
+            loop.stop()
+
+    def _deletes_itself(self) -> bool:
+        own = getattr(self._delete_message, "__func__", self._delete_message)
+        return own is not DeadLetterQueueHandler._delete_message
+
+    def _process(self, loop: MessageLoop, delivery: Delivery, handler: MessageHandler) -> Outcome:
+        receives = loop.receives(delivery)
+        if receives > self.max_retries:
+            last: ErrorDetails | None = self._errors.get(delivery.id)
+            reason = f"Received more than {self.max_retries} times without success"
+            return self._dead_letter(delivery, f"{reason}; last error: {last}" if last else reason)
+        try:
+            handler(delivery.message)
+        except Exception as error:
+            permanent = self._classifier(error) is Classification.PERMANENT
+            # The stack is needed only where a dead letter follows.
+            details = details_of(error, stack=permanent or receives >= self.max_retries)
+            self._errors[delivery.id] = details
+            self._report("handler-failed", delivery, error=error)
+            if permanent:
+                return self._dead_letter(delivery, details.text or details.error_class)
+            return Outcome(delete=False, delay=self._retry_delay(receives) if self._retry_delay else None)
+        self._report("handled", delivery)
+        self._errors.pop(delivery.id)
+        return DONE
+
+    def _dead_letter(self, delivery: Delivery, reason: str) -> Outcome:
+        """Send the dead letter; only then may the original be deleted."""
+        key = f"dead-letter:{self.main_queue_url}:{delivery.id}"
+        owner = new_owner()
+        if self._was_sent(key, owner, delivery):
+            self._report("already-handled", delivery, detail="its dead letter was sent before")
+            return DONE
+        try:
+            self._send_to_dlq(delivery.message, reason)
+        except Exception as error:
+            self._report("dead-letter-failed", delivery, error=error, detail=reason)
+            return Outcome(delete=False)
+        self._report("dead-lettered", delivery, detail=reason)
+        if self._store is not None:
+            try:
+                self._store.complete(key, owner, None, _REMEMBER_SECONDS)
+            except Exception as error:
+                self._report("store-unavailable", delivery, error=error)
+        return DONE
+
+    def _was_sent(self, key: str, owner: str, delivery: Delivery) -> bool:
+        if self._store is None:
+            return False
+        try:
+            return self._store.begin(key, owner, 30.0).status is Status.COMPLETED
+        except Exception as error:
+            # Without the store a second dead letter is possible, which is better than none.
+            self._report("store-unavailable", delivery, error=error)
+            return False
+
+    def _send_to_dlq(self, message: Mapping[str, Any], error_reason: str) -> None:
+        """Send *message* to the dead-letter queue. Raises when it is not accepted."""
+        details: ErrorDetails | None = self._errors.get(str(message.get("MessageId", "")))
+        wall_clock = self._wall_clock or time.time
+        envelope = Envelope.of(
+            message,
+            error_reason,
+            queue=self.main_queue_url,
+            failed_at=datetime.fromtimestamp(wall_clock(), UTC),
+            error_class=details.error_class if details else None,
+            stack=details.stack if details else None,
+        )
+        self.sqs.send_message(**dead_letter_request(envelope, self.dlq_url, max_bytes=self._max_bytes))
+
+    def _delete_message(self, receipt_handle: str) -> None:
+        """Delete one message of the main queue. Raises when that fails."""
+        self.sqs.delete_message(QueueUrl=self.main_queue_url, ReceiptHandle=receipt_handle)
+
+
+_REMEMBER_SECONDS = 15 * 86_400.0  # a day more than a queue can keep a message
