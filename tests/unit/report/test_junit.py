@@ -1,0 +1,57 @@
+"""JUnit XML says of each verdict what the usual viewers understand."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from harness.report.junit import dumps
+from tests.unit.report.entries import entry, failed, one_of_each
+
+
+def _cases(data: bytes) -> dict[str, list[ElementTree.Element]]:
+    root = ElementTree.fromstring(data)
+    return {
+        case.attrib["name"]: [child for child in case if child.tag != "system-out"] for case in root.iter("testcase")
+    }
+
+
+def test_each_verdict_has_its_element() -> None:
+    """A violation is a failure, an error an error, what was left out is skipped, a pass has nothing."""
+    cases = _cases(dumps(one_of_each()))
+    assert {name: [child.tag for child in children] for name, children in cases.items()} == {
+        "calm": [],
+        "lossy": ["failure"],
+        "broken": ["error"],
+        "vague": ["failure"],
+        "elsewhere": ["skipped"],
+    }
+
+
+def test_a_failure_carries_invariant_evidence_and_command() -> None:
+    """The failure's type is the invariant; its text has the event numbers and the command."""
+    (failure,) = _cases(dumps([failed()]))["lossy"]
+    assert failure.attrib["type"] == "no-message-loss"
+    assert failure.text is not None
+    assert "evidence: events 12, 40" in failure.text
+    assert "again: harness run lossy --seed 7" in failure.text
+
+
+def test_an_allowed_inconclusive_run_is_skipped() -> None:
+    """With --allow-inconclusive a run that could not be judged does not fail the suite."""
+    (child,) = _cases(dumps(one_of_each(), allow_inconclusive=True))["vague"]
+    assert child.tag == "skipped"
+    root = ElementTree.fromstring(dumps(one_of_each(), allow_inconclusive=True))
+    assert root.attrib["failures"] == "1"
+
+
+def test_what_xml_cannot_hold_is_replaced() -> None:
+    """Control characters of a message body do not make the file unreadable."""
+    bad = {"name": "x", "verdict": "violated", "detail": "\x00\x1b[31m & <b>", "evidence": []}
+    (failure,) = _cases(dumps([entry("odd\x01", "failed", invariants=[bad])]))["odd\ufffd"]
+    assert failure.attrib["message"] == "\ufffd\ufffd[31m & <b>"
+
+
+def test_statistics_are_counted() -> None:
+    """The counts that viewers show are those of the cases."""
+    root = ElementTree.fromstring(dumps(one_of_each()))
+    assert (root.attrib["tests"], root.attrib["failures"], root.attrib["errors"]) == ("5", "2", "1")
