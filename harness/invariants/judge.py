@@ -1,0 +1,172 @@
+"""Judges one run: hands each event to the invariants that want it, and collects their verdicts.
+
+The books (:class:`~harness.invariants.ledger.Ledger`) are kept once for all
+of them. Nothing that goes wrong in a checker can turn into a pass: it is
+inconclusive then, with the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from harness.history import KINDS, Event, Header
+from harness.invariants.base import Invariant, LedgerInvariant, Spec, Verdict
+from harness.invariants.ledger import Ledger
+from harness.invariants.messages import MessageCounts, count
+from harness.invariants.recovery import Recovery, recovery_of
+from harness.objectives import Objectives
+
+__all__ = ["Judge", "judge"]
+
+Handler = Callable[[Event], None]
+
+
+class Judge:
+    """The judgement of one run.
+
+    ``step(event)`` for each event; ``violated`` turns true at the first
+    violation, so that a search may stop there; ``finish()`` gives the
+    verdicts, one for each spec but for the optional ones that had nothing to
+    judge (``left_out`` says why).
+    """
+
+    def __init__(self, specs: Sequence[Spec], header: Header) -> None:
+        self.violated = False
+        self.ledger = Ledger(header)
+        self.left_out: list[Verdict] = []
+        self._header = header
+        self._broken: dict[int, BaseException] = {}  # by the checker's place
+        self._verdicts: list[Verdict] | None = None
+        self._everything: list[Handler] = []
+        self._table: dict[str, list[Handler]] = {kind: [handler] for kind, handler in self.ledger.handlers().items()}
+        self._specs = _without_repeats(specs)
+        self._checkers: list[Invariant | None] = []
+        for place, spec in enumerate(self._specs):
+            self._checkers.append(self._begin(place, spec))
+
+    def _begin(self, place: int, spec: Spec) -> Invariant | None:
+        """A checker for *spec* that has started and is in the table; ``None`` if it fails already here."""
+        try:
+            checker = spec.checker()
+            if isinstance(checker, LedgerInvariant):
+                checker.bind(self.ledger)
+            checker.alarm = self._alarm
+            checker.start(self._header)
+            wanted = checker.handlers()
+        except Exception as error:
+            self._broken[place] = error
+            return None
+        table = self._table
+        for kind, handler in wanted:
+            if kind is None:
+                for each in KINDS:
+                    table.setdefault(each, []).append(handler)
+            elif kind in table:
+                table[kind].append(handler)
+            else:
+                table[kind] = [handler]
+        return checker
+
+    def _alarm(self) -> None:
+        self.violated = True
+
+    def step(self, event: Event) -> None:
+        """One event of the run, in order."""
+        handlers = self._table.get(event["kind"])
+        if handlers is not None:
+            try:
+                for handler in handlers:
+                    handler(event)
+            except Exception as error:
+                self._continue_after(handler, error, event)
+
+    def _continue_after(self, handler: Handler, error: Exception, event: Event) -> None:
+        """*handler* failed on *event*: it is out; the handlers after it still see the event."""
+        handlers = self._table[event["kind"]]
+        rest = handlers[handlers.index(handler) + 1 :]
+        self._dismiss(handler, error)
+        for other in rest:
+            if other in handlers:
+                try:
+                    other(event)
+                except Exception as further:
+                    self._dismiss(other, further)
+
+    def _dismiss(self, handler: Handler, error: Exception) -> None:
+        """Take the owner of *handler* out of the table and remember why."""
+        owner = getattr(handler, "__self__", None)
+        for place, checker in enumerate(self._checkers):
+            reads_books = owner is self.ledger and isinstance(checker, LedgerInvariant)
+            if checker is not None and (checker is owner or reads_books):
+                self._broken.setdefault(place, error)
+        for handlers in self._table.values():
+            handlers[:] = [one for one in handlers if getattr(one, "__self__", None) is not owner]
+
+    def finish(self) -> list[Verdict]:
+        """The verdicts, in the order of the specs. May be called again: the same verdicts."""
+        if self._verdicts is None:
+            self._verdicts = []
+            for place, (spec, checker) in enumerate(zip(self._specs, self._checkers, strict=True)):
+                verdict = self._conclude(place, spec, checker)
+                if spec.optional and verdict.status == "inconclusive" and place not in self._broken:
+                    self.left_out.append(verdict)
+                else:
+                    self._verdicts.append(verdict)
+                    self.violated = self.violated or verdict.status == "violated"
+        return list(self._verdicts)
+
+    def _conclude(self, place: int, spec: Spec, checker: Invariant | None) -> Verdict:
+        """One verdict; what a checker found before it failed still counts."""
+        if checker is not None and checker.violation is not None:
+            return checker.violation
+        if place not in self._broken and checker is not None:
+            try:
+                return checker.finish()
+            except Exception as error:
+                self._broken[place] = error
+        error_found = self._broken[place]
+        text = f"its checker failed: {type(error_found).__name__}: {error_found}"
+        return Verdict(spec.name, "inconclusive", text)
+
+    def messages(self) -> MessageCounts:
+        """What became of the messages, in numbers."""
+        return count(self.ledger)
+
+    def recovery(self) -> Recovery:
+        """How the run came back after its faults."""
+        return recovery_of(self.ledger)
+
+    def objectives(self) -> list[dict[str, Any]]:
+        """The header's objectives: promised, happened, met."""
+        promised = Objectives.from_mapping(self._header.get("objectives") or {})
+        if not promised:
+            return []
+        recovery, messages = self.recovery(), self.messages()
+        outcomes = promised.judge(
+            recovery_seconds=recovery.seconds,
+            backlog_seconds=recovery.backlog_seconds,
+            lost=messages.lost,
+            duplicated=messages.duplicated,
+            faulted=recovery.faulted,
+        )
+        return [outcome.to_json() for outcome in outcomes]
+
+
+def _without_repeats(specs: Sequence[Spec]) -> list[Spec]:
+    """Each spec once; an optional one gives way to one of the same name that the scenario names itself."""
+    named = {spec.name for spec in specs if not spec.optional}
+    kept: list[Spec] = []
+    for spec in specs:
+        if spec in kept or (spec.optional and spec.name in named):
+            continue
+        kept.append(spec)
+    return kept
+
+
+def judge(specs: Sequence[Spec], header: Header, events: Iterable[Event]) -> tuple[list[Verdict], Judge]:
+    """Judge a finished history at once."""
+    one = Judge(specs, header)
+    for event in events:
+        one.step(event)
+    return one.finish(), one
