@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from harness.sim.verdicts import Verdict
+from harness.sim.verdicts import Answer, Lost, Refused, Reset, Slow, Twist, Verdict
 
 __all__ = [
     "Act",
@@ -26,6 +26,8 @@ __all__ = [
     "Raise",
     "Sigterm",
     "Sleep",
+    "lasts",
+    "told",
 ]
 
 
@@ -105,3 +107,67 @@ class Noted:
 
 Act: TypeAlias = Raise | Sleep | Hang | Crash | Sigterm | Pause | Jump | Drift | Flush | Failover | Noted
 Decision: TypeAlias = Verdict | Act
+
+
+def lasts(decision: Decision) -> float | None:
+    """How long what was decided goes on, in seconds; ``None``: without end."""
+    match decision:
+        case Crash(seconds) | Sigterm(seconds) | Pause(seconds):
+            return seconds
+        case Sleep(seconds) | Slow(seconds):
+            return seconds
+        case Hang():
+            return None
+        case _:
+            return 0.0
+
+
+def told(decision: Decision) -> str:
+    """What a strike did, for the history."""
+    match decision:
+        case Answer(0, _, message):
+            return f"answered {message}"
+        case Answer(status, code):
+            return f"answered {status} {code}" if code != str(status) else f"answered {status}"
+        case Lost():
+            return "no answer came"
+        case Refused():
+            return "connection refused"
+        case Reset():
+            return "connection reset"
+        case Twist(kind):
+            return f"the service did {kind}"
+        case Sleep(seconds, None) | Slow(seconds):
+            return f"took {seconds:g} s longer"
+        case Sleep(seconds, then) if then is not None:
+            return f"after {seconds:g} s: {told(then)}"
+        case Raise(error):
+            return f"raised {error.removeprefix('builtins:')}"
+        case _:
+            return _told_of_process(decision)
+
+
+def _told_of_process(decision: Decision) -> str:
+    match decision:
+        case Hang():
+            return "never returned"
+        case Crash(None):
+            return "killed for good"
+        case Crash(seconds):
+            return f"killed, restart after {seconds:g} s"
+        case Sigterm(grace):
+            return f"SIGTERM, SIGKILL after {grace:g} s"
+        case Pause(seconds):
+            return f"stood still for {seconds:g} s"
+        case Jump(seconds):
+            return f"clock moved by {seconds:g} s"
+        case Drift(rate):
+            return f"clock runs at {rate:g} times its speed"
+        case Flush():
+            return "all data deleted"
+        case Failover(seconds):
+            return f"failed over, writes of the last {seconds:g} s lost"
+        case Noted(did):
+            return did
+        case _:
+            raise AssertionError(f"{decision!r} has no words")

@@ -7,10 +7,14 @@ other point at which they are given.
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
+from harness.errors import PlanError
 from harness.faults.acts import Decision, Hang, Raise, Sleep
 from harness.faults.kinds import SIDES, Kind, Parameter, Passing
 
-__all__ = ["KINDS"]
+__all__ = ["KINDS", "make_error"]
 
 
 def _raise(passing: Passing) -> Decision:
@@ -88,3 +92,36 @@ KINDS = (
         sides=SIDES,
     ),
 )
+
+
+def make_error(name: str, text: str, field: str = "parameters.error") -> BaseException:
+    """An exception of the class *name* (``module:Class``) with *text*.
+
+    The module is looked up each time: an isolated process has its own copy
+    of its modules, and its ``except`` clauses know only those classes.
+
+    Raises:
+        PlanError: there is no such class, or it cannot be made from a text or from nothing.
+    """
+    module_name, _, path = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise PlanError(
+            f"is {name!r}, which cannot be imported ({error})", field=field, remedy="Name it module:Class"
+        ) from None
+    if not (isinstance(found, type) and issubclass(found, BaseException)):
+        raise PlanError(f"is {name!r}, which is no exception class", field=field, remedy="Name an exception class")
+    for arguments in ((text,), ()):
+        try:
+            made: BaseException = found(*arguments)
+        except TypeError:
+            continue
+        return made
+    raise PlanError(
+        f"is {name!r}, which cannot be made from one text or from nothing",
+        field=field,
+        remedy="Write a subclass of it that can, and name that",
+    )
