@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-__all__ = ["notify"]
+__all__ = ["logger", "notify"]
 
-_logger = logging.getLogger("harness.resilience")
+logger = logging.getLogger("harness.resilience")
 
 E = TypeVar("E")
 
@@ -19,4 +19,4 @@ def notify(listeners: Iterable[Callable[[E], object]], event: E) -> None:
         try:
             listener(event)
         except Exception:
-            _logger.exception("listener %r failed on %s", listener, type(event).__name__)
+            logger.exception("listener %r failed on %s", listener, type(event).__name__)

@@ -34,7 +34,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -499,6 +498,8 @@ def _seconds(value: float) -> float | None:
 
 
 def _until(date: str, clock: Callable[[], float] | None) -> float | None:
+    from email.utils import parsedate_to_datetime  # takes 10 ms to import, and dates are rare
+
     try:
         moment = parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):

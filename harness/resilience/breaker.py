@@ -1,0 +1,415 @@
+"""Circuit breaker: stop calling what is down, and find out with few calls when it is back.
+
+::
+
+    breaker = CircuitBreaker(failure_threshold=5, recovery_timeout=60, name="payments")
+    breaker.call(charge, order)                  # a call
+
+    @breaker                                     # a decorator, sync or async
+    def charge(order): ...
+
+    with breaker:                                # a block (``async with`` too)
+        charge(order)
+
+    await breaker.call_async(charge_async, order)
+
+=========  ==========================================================================================
+closed     calls go through; too many failures (see *window*) open it
+open       calls are refused with ``CircuitBreakerOpenException`` for ``recovery_timeout`` seconds
+half_open  up to ``permits`` calls at a time go through as probes: ``success_threshold`` successes
+           close it, one failure opens it again
+=========  ==========================================================================================
+
+The rules:
+
+* Each change of state begins a new *generation*. The result of a call that
+  began in an earlier one changes nothing, so a slow success from before the
+  outage cannot close the breaker.
+* Time is monotonic: a wall clock that jumps has no effect.
+* Errors that :func:`~harness.resilience.errors.classify` calls permanent say
+  that the request was bad, not that the service is down. They count neither
+  as failure nor as success, and free their probe's permit.
+* An exception that is no ``expected_exception`` does not count while closed.
+  In a probe it proves nothing, and the breaker opens again. What is no
+  ``Exception`` at all (an interrupt, a cancellation) frees the permit.
+* A success takes no lock as long as nothing failed before it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
+from types import CoroutineType, TracebackType
+from typing import Any, ParamSpec, TypeVar, cast
+
+from harness.resilience._breaker_events import (
+    WATCHERS,
+    BreakerCreated,
+    BreakerEvent,
+    BreakerListener,
+    BreakerMetrics,
+    CallBegan,
+    CallEnded,
+    CircuitState,
+    Mode,
+    StateChanged,
+)
+from harness.resilience._breaker_state import BreakerState, CircuitBreakerOpenException, Errors, Ticket
+from harness.resilience.windows import Window
+
+__all__ = [
+    "BreakerCreated",
+    "BreakerEvent",
+    "BreakerListener",
+    "BreakerMetrics",
+    "CallBegan",
+    "CallEnded",
+    "CircuitBreaker",
+    "CircuitBreakerOpenException",
+    "CircuitState",
+    "Guard",
+    "StateChanged",
+    "watch_breakers",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def watch_breakers(listener: BreakerListener) -> Callable[[], None]:
+    """Tell *listener* of every breaker of this process that is made or used; returns a function that ends it."""
+    WATCHERS.append(listener)
+
+    def stop() -> None:
+        if listener in WATCHERS:
+            WATCHERS.remove(listener)
+
+    return stop
+
+
+class CircuitBreaker(BreakerState):
+    """A circuit breaker. One object serves any number of threads and tasks.
+
+    Args:
+        failure_threshold: consecutive failures that open it (without *window*).
+        recovery_timeout: seconds that it stays open.
+        expected_exception: what counts as a failure: a class or a tuple of classes.
+        window: when to open, in place of *failure_threshold*: a
+            :class:`~harness.resilience.windows.CountWindow` or ``TimeWindow``.
+        permits: probes that may be under way at once while half open.
+        success_threshold: successful probes that close it.
+        recovery_growth: what the open time is multiplied by each time that a
+            probe fails, up to *recovery_timeout_max* seconds. Closing resets it.
+        half_open_timeout: seconds after which a half-open state whose probes
+            never came back opens again; ``None``: it waits for them.
+        ignore: replaces the rule about permanent errors: a class, a tuple of
+            classes, or a function that says whether an error is to be ignored.
+        name: for people, metrics and histories.
+        listeners: told everything; one that fails is logged and changes nothing.
+        clock: seconds that only go forward (``None``: ``time.monotonic``).
+
+    The first three can be set as attributes, too.
+
+    Raises:
+        ValueError: a limit is out of range.
+    """
+
+    def __init__(
+        self,
+        failure_threshold: int = 5,
+        recovery_timeout: float = 60,
+        expected_exception: Errors = Exception,
+        *,
+        window: Window | None = None,
+        permits: int = 1,
+        success_threshold: int = 1,
+        recovery_growth: float = 1.0,
+        recovery_timeout_max: float | None = None,
+        half_open_timeout: float | None = None,
+        ignore: Errors | Callable[[BaseException], bool] | None = None,
+        name: str | None = None,
+        listeners: Iterable[BreakerListener] = (),
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        _check_whole("failure_threshold", failure_threshold)
+        _check_whole("permits", permits)
+        _check_whole("success_threshold", success_threshold)
+        _check_seconds("recovery_timeout", recovery_timeout)
+        if recovery_timeout_max is not None:
+            _check_seconds("recovery_timeout_max", recovery_timeout_max)
+        if half_open_timeout is not None:
+            _check_seconds("half_open_timeout", half_open_timeout)
+        if not (math.isfinite(recovery_growth) and recovery_growth >= 1):
+            raise ValueError(f"recovery_growth must be at least 1, not {recovery_growth!r}")
+        super().__init__(
+            failure_threshold=failure_threshold,
+            recovery_timeout=recovery_timeout,
+            expected_exception=expected_exception,
+            window=window,
+            ignore=ignore,
+            listeners=listeners,
+            clock=clock,
+        )
+        self.permits = permits
+        self.success_threshold = success_threshold
+        self.recovery_growth = recovery_growth
+        self.recovery_timeout_max = recovery_timeout_max
+        self.half_open_timeout = half_open_timeout
+        self.name = name
+        self._created()
+
+    def __repr__(self) -> str:
+        name = f"{self.name!r}, " if self.name else ""
+        return f"CircuitBreaker({name}{self._state.value}, {self.failure_count} failures)"
+
+    # Calling
+
+    def call(self, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call *func* and return its result, if the breaker lets it.
+
+        Raises:
+            CircuitBreakerOpenException: it does not.
+            TypeError: *func* is a coroutine function (use :meth:`call_async`).
+        """
+        generation = self._plain
+        if not generation or WATCHERS:
+            return self._call_watched(func, args, kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except BaseException as error:
+            self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), error)
+            raise
+        if type(result) is CoroutineType:
+            raise _not_awaited(result)
+        if self._failures:
+            self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), None)
+        else:
+            self._count_success()
+        return result
+
+    def _call_watched(self, func: Callable[..., T], args: Any, kwargs: Any) -> T:
+        ticket = self._admit()
+        try:
+            result = func(*args, **kwargs)
+            if type(result) is CoroutineType:
+                raise _not_awaited(result)
+        except BaseException as error:
+            self._finish(ticket, error)
+            raise
+        self._finish(ticket, None)
+        return result
+
+    async def call_async(self, func: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As :meth:`call`, for a function whose result is awaited."""
+        generation = self._plain
+        if not generation or WATCHERS:
+            ticket = self._admit()
+        else:
+            ticket = None
+        try:
+            result = await func(*args, **kwargs)
+        except BaseException as error:
+            self._finish(ticket or Ticket(CircuitState.CLOSED, generation, 0, None), error)
+            raise
+        if ticket is not None or self._failures:
+            self._finish(ticket or Ticket(CircuitState.CLOSED, generation, 0, None), None)
+        else:
+            self._count_success()
+        return result
+
+    def __call__(self, func: Callable[P, T]) -> Callable[P, T]:
+        """Decorate *func* (a function or a coroutine function).
+
+        Raises:
+            TypeError: *func* is a generator function: the call ends when the
+                generator is made, long before its body fails.
+        """
+        if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+            raise TypeError(
+                f"{func.__qualname__} is a generator function and cannot be guarded as one call; "
+                "write `with breaker:` inside it"
+            )
+        if inspect.iscoroutinefunction(func):
+
+            @functools.wraps(func)
+            async def async_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+                return await self.call_async(func, *args, **kwargs)
+
+            return cast("Callable[P, T]", async_wrapper)
+
+        @functools.wraps(func)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+            return self.call(func, *args, **kwargs)
+
+        return wrapper
+
+    def guard(self) -> Guard:
+        """One call as a context manager, sync and async: ``with breaker.guard(): ...``."""
+        return Guard(self)
+
+    def __enter__(self) -> Guard:
+        guard = Guard(self)
+        guard.__enter__()
+        _blocks.set((*_blocks.get(), guard))
+        return guard
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        blocks = _blocks.get()
+        place = max((place for place, guard in enumerate(blocks) if guard.breaker is self), default=None)
+        if place is None:
+            raise RuntimeError("`with breaker` was left in another task or thread than it was entered in; use guard()")
+        _blocks.set(blocks[:place] + blocks[place + 1 :])
+        blocks[place].__exit__(kind, error, traceback)
+
+    async def __aenter__(self) -> Guard:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    # Looking
+
+    @property
+    def state(self) -> CircuitState:
+        """The state. An open breaker says so until the first call after its open time. Setting it forces it."""
+        return self._state
+
+    @state.setter
+    def state(self, value: CircuitState) -> None:
+        state = CircuitState(value)
+        self._force(state, "normal", f"set to {state.value}")
+        if state is CircuitState.OPEN and self._failed_at is not None:
+            self.last_failure_time = self._failed_at
+
+    @property
+    def mode(self) -> Mode:
+        """``normal``; ``isolated``: open until closed by hand; ``disabled``: closed, whatever happens."""
+        return self._mode
+
+    @property
+    def generation(self) -> int:
+        """Number of the present state, from 1."""
+        return self._generation
+
+    @property
+    def window(self) -> Window | None:
+        return self._window
+
+    @property
+    def failure_count(self) -> int:
+        """Consecutive failures; with a window, failures in it."""
+        if self._tally is None:
+            return self._failures
+        with self._lock:
+            return self._tally.counts(self._now())[1]
+
+    @failure_count.setter
+    def failure_count(self, value: int) -> None:
+        self._failures = value
+
+    @property
+    def last_failure_time(self) -> float | None:
+        """When a call last failed, in seconds since 1970; for people, nothing here depends on it.
+
+        Setting it while open moves the moment from which the open time counts.
+        """
+        return self._failed_at
+
+    @last_failure_time.setter
+    def last_failure_time(self, value: float | None) -> None:
+        self._failed_at = value
+        if value is not None and self._state is CircuitState.OPEN:
+            self._changed_at = self._now() - (time.time() - value)
+
+    def add_listener(self, listener: BreakerListener) -> None:
+        """Tell *listener* of every call and change from now on."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+            self._refresh()
+
+    def remove_listener(self, listener: BreakerListener) -> None:
+        """No longer tell *listener*; nothing happens if it was not told before."""
+        with self._lock:
+            self._listeners = tuple(other for other in self._listeners if other != listener)
+            self._refresh()
+
+    # Deciding by hand
+
+    def force_open(self) -> None:
+        """Open it now, for the usual open time."""
+        self._force(CircuitState.OPEN, "normal", "forced open")
+
+    def force_close(self) -> None:
+        """Close it now and forget what was counted."""
+        self._force(CircuitState.CLOSED, "normal", "forced closed")
+
+    def isolate(self) -> None:
+        """Open it until :meth:`force_close` or :meth:`enable`: for work on the service."""
+        self._force(CircuitState.OPEN, "isolated", "isolated")
+
+    def disable(self) -> None:
+        """Let every call through and judge none, until :meth:`enable`."""
+        self._force(CircuitState.CLOSED, "disabled", "disabled")
+
+    def enable(self) -> None:
+        """Back to normal, closed."""
+        self._force(CircuitState.CLOSED, "normal", "enabled")
+
+    reset = force_close
+
+
+class Guard:
+    """One call as a block. Use it once."""
+
+    __slots__ = ("_ticket", "breaker")
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self.breaker = breaker
+        self._ticket: Ticket | None = None
+
+    def __enter__(self) -> Guard:
+        if self._ticket is not None:
+            raise RuntimeError("a guard stands for one call; ask the breaker for another one")
+        self._ticket = self.breaker._admit()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._ticket is not None:
+            self.breaker._finish(self._ticket, error)
+
+    async def __aenter__(self) -> Guard:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+
+# The blocks that are open in this thread or task, the innermost last.
+_blocks: ContextVar[tuple[Guard, ...]] = ContextVar("harness.resilience.breaker", default=())
+
+
+def _check_whole(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+def _check_seconds(name: str, value: float) -> None:
+    if isinstance(value, bool) or not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} must be a number of seconds, at least 0, not {value!r}")
+
+
+def _not_awaited(result: object) -> TypeError:
+    cast("CoroutineType[Any, Any, Any]", result).close()
+    return TypeError("the function gave a coroutine, which nobody awaited: use call_async, or decorate the function")
