@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections import OrderedDict
@@ -33,6 +34,7 @@ EventKind: TypeAlias = Literal[
     "heartbeat-failed",
     "possibly-duplicated",
     "store-unavailable",
+    "poison",
     "misconfigured",
 ]
 
@@ -47,6 +49,7 @@ _LEVELS: dict[str, int] = {
     "heartbeat-failed": logging.WARNING,
     "possibly-duplicated": logging.ERROR,
     "store-unavailable": logging.WARNING,
+    "poison": logging.ERROR,
     "misconfigured": logging.WARNING,
 }
 
@@ -109,7 +112,7 @@ class Delivery:
     given back; ``settled`` says that its fate was told to the queue.
     """
 
-    __slots__ = ("first_held", "group", "lock", "lost", "message", "settled", "visible_at")
+    __slots__ = ("first_held", "group", "lock", "lost", "message", "on_extended", "settled", "visible_at")
 
     def __init__(self, message: dict[str, Any], now: float, visibility: float, *, ordered: bool) -> None:
         self.message = message
@@ -119,10 +122,16 @@ class Delivery:
         self.lock = threading.Lock()
         self.settled = False
         self.lost = False
+        #: Called by the heartbeat after each extension, with the seconds that it holds.
+        self.on_extended: Callable[[float], object] | None = None
 
     @property
     def id(self) -> str:
         return str(self.message.get("MessageId", ""))
+
+    def copy(self) -> dict[str, Any]:
+        """The message for a handler, which may do with it what it likes: a dead letter is made of the original."""
+        return copy.deepcopy(self.message)
 
     @property
     def handle(self) -> str:

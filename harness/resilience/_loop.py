@@ -18,6 +18,7 @@ of it. What the loop sees to:
 
 from __future__ import annotations
 
+import math
 import random as _random
 import threading
 import time
@@ -331,7 +332,7 @@ class MessageLoop:
         if self._stopping:
             self._give_back([delivery])
             return
-        if delivery.lost or self._clock() >= delivery.visible_at:
+        if not self._ours(delivery):
             delivery.settled = True
             self.report("expired-unbegun", delivery)
             self._blameless.add(delivery.id)
@@ -379,7 +380,7 @@ class MessageLoop:
             return
         if outcome.blameless:
             self._blameless.add(delivery.id)
-        if outcome.delay is not None:
+        if outcome.delay is not None and self._ours(delivery):
             self._hide(delivery, outcome.delay)
         else:
             with delivery.lock:
@@ -411,11 +412,17 @@ class MessageLoop:
             QueueUrl=self.queue_url, ReceiptHandle=delivery.handle, VisibilityTimeout=seconds
         )
         delivery.visible_at = now + seconds
+        if delivery.on_extended is not None:
+            delivery.on_extended(float(seconds))
+
+    def _ours(self, delivery: Delivery) -> bool:
+        """Whether its visibility is ours to change: an old handle would change that of another consumer's delivery."""
+        return not delivery.lost and self._clock() < delivery.visible_at
 
     def _hide(self, delivery: Delivery, delay: float) -> None:
         with delivery.lock:
             delivery.settled = True
-            seconds = min(43_200, max(0, round(delay)))
+            seconds = min(43_200, max(0, math.ceil(delay)))
             try:
                 self.sqs.change_message_visibility(
                     QueueUrl=self.queue_url, ReceiptHandle=delivery.handle, VisibilityTimeout=seconds
@@ -426,13 +433,15 @@ class MessageLoop:
 
     def _give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Make what was not begun visible to others at once, in the queue's order."""
-        for start in range(0, len(deliveries), _BATCH):
-            chunk = deliveries[start : start + _BATCH]
+        for delivery in deliveries:
+            self._blameless.add(delivery.id)
+        ours = [delivery for delivery in deliveries if self._ours(delivery)]
+        for start in range(0, len(ours), _BATCH):
+            chunk = ours[start : start + _BATCH]
             entries = []
             for number, delivery in enumerate(chunk):
                 with delivery.lock:  # after this no heartbeat hides it again
                     delivery.settled = True
-                self._blameless.add(delivery.id)
                 entries.append({"Id": str(number), "ReceiptHandle": delivery.handle, "VisibilityTimeout": 0})
             try:
                 answer = self.sqs.change_message_visibility_batch(QueueUrl=self.queue_url, Entries=entries)

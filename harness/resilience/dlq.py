@@ -28,14 +28,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.resilience._delivery import DONE, ConsumerListener, Delivery, Outcome, RecentIds, Reporter
+from harness.resilience._delivery import DONE, LEFT, ConsumerListener, Delivery, Outcome, RecentIds, Reporter
 from harness.resilience._loop import Admission, ConsumerOptions, MessageLoop
 from harness.resilience._stack import ErrorDetails, details_of
 from harness.resilience.envelope import MAX_MESSAGE_BYTES, Envelope
 from harness.resilience.errors import Classification, classify
-from harness.resilience.idempotency import IdempotencyStore, Status, new_owner
+from harness.resilience.idempotency import DEFAULT_TTL_SECONDS, IdempotencyStore, Status, new_owner
 
-__all__ = ["ConsumerOptions", "DeadLetterQueueHandler", "dead_letter_request", "sqs_client"]
+__all__ = ["ConsumerOptions", "DeadLetterQueueHandler", "dead_letter_request", "envelope_of", "sqs_client"]
 
 MessageHandler = Callable[[dict[str, Any]], object]
 
@@ -68,6 +68,62 @@ def dead_letter_request(envelope: Envelope, dlq_url: str, *, max_bytes: int = MA
         request["MessageGroupId"] = envelope.group_id or envelope.message_id or "dead-letters"
         request["MessageDeduplicationId"] = f"dead-letter-{envelope.message_id}"
     return request
+
+
+def envelope_of(
+    message: Mapping[str, Any],
+    reason: str,
+    queue_url: str,
+    details: ErrorDetails | None = None,
+    wall_clock: Callable[[], float] | None = None,
+) -> Envelope:
+    """The envelope of a message that failed now."""
+    return Envelope.of(
+        message,
+        reason,
+        queue=queue_url,
+        failed_at=datetime.fromtimestamp((wall_clock or time.time)(), UTC),
+        error_class=details.error_class if details else None,
+        stack=details.stack if details else None,
+    )
+
+
+class SentOnce:
+    """Sends a dead letter and remembers it in a store, if there is one, so that a crash does not send it again."""
+
+    def __init__(self, store: IdempotencyStore | None, queue_url: str) -> None:
+        self._store = store
+        self._queue_url = queue_url
+
+    def send(self, delivery: Delivery, reason: str, report: Reporter, send: Callable[[], object]) -> Outcome:
+        """Call *send* unless it was done before. Only success lets the original be deleted."""
+        key = f"dead-letter:{self._queue_url}:{delivery.id}"
+        owner = new_owner()
+        if self._was_sent(key, owner, delivery, report):
+            report("already-handled", delivery, detail="its dead letter was sent before")
+            return DONE
+        try:
+            send()
+        except Exception as error:
+            report("dead-letter-failed", delivery, error=error, detail=reason)
+            return LEFT
+        report("dead-lettered", delivery, detail=reason)
+        if self._store is not None:
+            try:
+                self._store.complete(key, owner, None, DEFAULT_TTL_SECONDS)
+            except Exception as error:
+                report("store-unavailable", delivery, error=error)
+        return DONE
+
+    def _was_sent(self, key: str, owner: str, delivery: Delivery, report: Reporter) -> bool:
+        if self._store is None:
+            return False
+        try:
+            return self._store.begin(key, owner, 30.0).status is Status.COMPLETED
+        except Exception as error:
+            # Without the store a second dead letter is possible, which is better than none.
+            report("store-unavailable", delivery, error=error)
+            return False
 
 
 class DeadLetterQueueHandler:
@@ -114,7 +170,7 @@ class DeadLetterQueueHandler:
         self._sqs = sqs
         self._classifier = classifier
         self._retry_delay = retry_delay
-        self._store = store
+        self._sent_once = SentOnce(store, main_queue_url)
         self._admission = admission
         self._max_bytes = max_bytes
         self._clock = clock
@@ -182,7 +238,7 @@ class DeadLetterQueueHandler:
             reason = f"Received more than {self.max_retries} times without success"
             return self._dead_letter(delivery, f"{reason}; last error: {last}" if last else reason)
         try:
-            handler(delivery.message)
+            handler(delivery.copy())
         except Exception as error:
             permanent = self._classifier(error) is Classification.PERMANENT
             # The stack is needed only where a dead letter follows.
@@ -198,51 +254,14 @@ class DeadLetterQueueHandler:
 
     def _dead_letter(self, delivery: Delivery, reason: str) -> Outcome:
         """Send the dead letter; only then may the original be deleted."""
-        key = f"dead-letter:{self.main_queue_url}:{delivery.id}"
-        owner = new_owner()
-        if self._was_sent(key, owner, delivery):
-            self._report("already-handled", delivery, detail="its dead letter was sent before")
-            return DONE
-        try:
-            self._send_to_dlq(delivery.message, reason)
-        except Exception as error:
-            self._report("dead-letter-failed", delivery, error=error, detail=reason)
-            return Outcome(delete=False)
-        self._report("dead-lettered", delivery, detail=reason)
-        if self._store is not None:
-            try:
-                self._store.complete(key, owner, None, _REMEMBER_SECONDS)
-            except Exception as error:
-                self._report("store-unavailable", delivery, error=error)
-        return DONE
-
-    def _was_sent(self, key: str, owner: str, delivery: Delivery) -> bool:
-        if self._store is None:
-            return False
-        try:
-            return self._store.begin(key, owner, 30.0).status is Status.COMPLETED
-        except Exception as error:
-            # Without the store a second dead letter is possible, which is better than none.
-            self._report("store-unavailable", delivery, error=error)
-            return False
+        return self._sent_once.send(delivery, reason, self._report, lambda: self._send_to_dlq(delivery.message, reason))
 
     def _send_to_dlq(self, message: Mapping[str, Any], error_reason: str) -> None:
         """Send *message* to the dead-letter queue. Raises when it is not accepted."""
-        details: ErrorDetails | None = self._errors.get(str(message.get("MessageId", "")))
-        wall_clock = self._wall_clock or time.time
-        envelope = Envelope.of(
-            message,
-            error_reason,
-            queue=self.main_queue_url,
-            failed_at=datetime.fromtimestamp(wall_clock(), UTC),
-            error_class=details.error_class if details else None,
-            stack=details.stack if details else None,
-        )
+        details = self._errors.get(str(message.get("MessageId", "")))
+        envelope = envelope_of(message, error_reason, self.main_queue_url, details, self._wall_clock)
         self.sqs.send_message(**dead_letter_request(envelope, self.dlq_url, max_bytes=self._max_bytes))
 
     def _delete_message(self, receipt_handle: str) -> None:
         """Delete one message of the main queue. Raises when that fails."""
         self.sqs.delete_message(QueueUrl=self.main_queue_url, ReceiptHandle=receipt_handle)
-
-
-_REMEMBER_SECONDS = 15 * 86_400.0  # a day more than a queue can keep a message

@@ -28,13 +28,14 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 __all__ = [
     "Claim",
+    "Idempotency",
     "IdempotencyStore",
     "MemoryIdempotencyStore",
     "RedisIdempotencyStore",
@@ -231,3 +232,28 @@ def text_of(value: Any) -> str:
 
 def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """How a consumer uses a store.
+
+    ``key``: what makes two messages the same (default: the message id, which
+    finds a second delivery; a key out of the body also finds a second send and
+    a replay). ``scope``: keeps the keys of different queues apart (default: the
+    queue's name). ``ttl_seconds``: how long completion is remembered.
+    ``when_unavailable``: ``wait`` holds messages until the store is back
+    (effects stay once), ``process`` goes on without it (effects at least once).
+    """
+
+    store: IdempotencyStore
+    key: Callable[[Mapping[str, Any]], object] | None = None
+    scope: str | None = None
+    ttl_seconds: float = DEFAULT_TTL_SECONDS
+    when_unavailable: Literal["wait", "process"] = "wait"
+
+    def key_of(self, message: Mapping[str, Any], queue_url: str) -> str:
+        """The key of *message* in the store. Raises what ``key`` raises."""
+        own = self.key(message) if self.key is not None else message.get("MessageId", "")
+        scope = self.scope if self.scope is not None else queue_url.rpartition("/")[2]
+        return f"{scope}:{own}"

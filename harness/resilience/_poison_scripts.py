@@ -1,0 +1,108 @@
+"""The poison detector's scripts. Each is one atomic operation on the server; all keys of one share a hash slot."""
+
+from __future__ import annotations
+
+__all__ = ["BY_NAME"]
+
+# ARGV[1]: microseconds since 1970, or -1 for the server's own clock.
+_NOW = """
+local now = tonumber(ARGV[1])
+if now < 0 then
+  local clock = redis.call('TIME')
+  now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+end
+"""
+
+# KEYS: the count (integer), the times (sorted set). ARGV: now, window, a name for this failure.
+# The count was written by us as the size of the set. What it says beyond that size was counted by others: those
+# failures join the set at the time of the last one, which their expiry tells.
+_RECORD = (
+    _NOW
+    + """
+local window = tonumber(ARGV[2])
+local window_ms = math.ceil(window / 1000)
+local known = redis.call('ZCARD', KEYS[2])
+local count = redis.call('TYPE', KEYS[1])['ok'] == 'string' and tonumber(redis.call('GET', KEYS[1])) or 0
+if count > known then
+  local left = redis.call('PTTL', KEYS[1])
+  local last = now
+  if left > 0 and left < window_ms then last = now - (window_ms - left) * 1000 end
+  for n = 1, math.min(count - known, 1000) do
+    redis.call('ZADD', KEYS[2], string.format('%.0f', last), 'before:' .. string.format('%.0f', last) .. ':' .. n)
+  end
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now - window))
+redis.call('ZADD', KEYS[2], string.format('%.0f', now), ARGV[3])
+redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -1001)
+local total = redis.call('ZCARD', KEYS[2])
+redis.call('SET', KEYS[1], total, 'PX', window_ms)
+redis.call('PEXPIRE', KEYS[2], window_ms)
+return total
+"""
+)
+
+# The same keys; changes nothing. ARGV: now, window.
+_COUNT = (
+    _NOW
+    + """
+local window = tonumber(ARGV[2])
+local known = redis.call('ZCARD', KEYS[2])
+local count = redis.call('TYPE', KEYS[1])['ok'] == 'string' and tonumber(redis.call('GET', KEYS[1])) or 0
+local inside = redis.call('ZCOUNT', KEYS[2], '(' .. string.format('%.0f', now - window), '+inf')
+return inside + math.max(0, count - known)
+"""
+)
+
+# KEYS: the list, the ids (hash). ARGV[1]: now. Entries are pushed at the head, so the oldest are at the tail.
+_DROP_EXPIRED = """
+local dropped = 0
+while dropped < 1000 do
+  local oldest = redis.call('LINDEX', KEYS[1], -1)
+  if not oldest then break end
+  local fine, entry = pcall(cjson.decode, oldest)
+  if not fine or type(entry) ~= 'table' then break end
+  local id = entry['messageId']
+  local ends = type(id) == 'string' and tonumber(redis.call('HGET', KEYS[2], id) or '') or nil
+  if not ends or ends > now then break end
+  redis.call('RPOP', KEYS[1])
+  redis.call('HDEL', KEYS[2], id)
+  dropped = dropped + 1
+end
+"""
+
+# ARGV: now, time to live, limit, message id, entry.
+_QUARANTINE = (
+    _NOW
+    + _DROP_EXPIRED
+    + """
+if redis.call('HEXISTS', KEYS[2], ARGV[4]) == 1 then return {'present', dropped} end
+if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[3]) then return {'full', dropped} end
+redis.call('LPUSH', KEYS[1], ARGV[5])
+redis.call('HSET', KEYS[2], ARGV[4], string.format('%.0f', now + tonumber(ARGV[2])))
+return {'added', dropped}
+"""
+)
+
+_EXPIRE = _NOW + _DROP_EXPIRED + "return dropped"
+
+# ARGV: entry, message id.
+_REMOVE = """
+local removed = redis.call('LREM', KEYS[1], 1, ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[2])
+return removed
+"""
+
+_PURGE = """
+local removed = redis.call('LLEN', KEYS[1])
+redis.call('DEL', KEYS[1], KEYS[2])
+return removed
+"""
+
+BY_NAME = {
+    "RECORD": _RECORD,
+    "COUNT": _COUNT,
+    "QUARANTINE": _QUARANTINE,
+    "EXPIRE": _EXPIRE,
+    "REMOVE": _REMOVE,
+    "PURGE": _PURGE,
+}
