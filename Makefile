@@ -17,7 +17,7 @@ run: $(STAMP)
 	@$(BIN)/harness run --catalogue
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 demo: $(STAMP)
 	@$(BIN)/harness demo

@@ -249,7 +249,7 @@ def _check_header(header: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _check_event(event: dict[str, Any], expected: int, name: str, number: int) -> None:
     for field, types in (("n", int), ("t", (int, float)), ("actor", str), ("kind", str)):
-        if not isinstance(event.get(field), types):  # type: ignore[arg-type]
+        if not isinstance(event.get(field), types):
             raise HistoryError(
                 f"has no valid {field!r}", file=name, field=f"line {number}", remedy="The file was edited or cut off"
             )

@@ -45,13 +45,12 @@ def load(path: Path | str) -> list[Scenario]:
                 found.append(one)
     if not found:
         raise ScenarioError(
-            "defines no scenario", file=str(path), remedy="Add: scenario = Scenario(name=..., processes=..., workload=...)"
+            "defines no scenario",
+            file=str(path),
+            remedy="Add: scenario = Scenario(name=..., processes=..., workload=...)",
         )
     description = inspect.getdoc(module) or ""
-    return [
-        dataclasses.replace(one, file=str(path), description=one.description or description)
-        for one in found
-    ]
+    return [dataclasses.replace(one, file=str(path), description=one.description or description) for one in found]
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -94,7 +93,9 @@ def _line_in(error: BaseException, path: Path) -> int | None:
     """The last line of *path* that the error's traceback passes."""
     resolved = str(path.resolve())
     lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if str(Path(frame.filename).resolve()) == resolved
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if str(Path(frame.filename).resolve()) == resolved
     ]
     return lines[-1] if lines else None
 

@@ -19,16 +19,15 @@ __all__ = ["VERDICTS", "Result", "overall"]
 VERDICTS = ("error", "failed", "flaky", "inconclusive", "left out", "passed")
 
 
-def overall(verdicts: Sequence[Verdict], optional: frozenset[str], unstruck: Sequence[str]) -> str:
+def overall(verdicts: Sequence[Verdict], unstruck: Sequence[str]) -> str:
     """The verdict of a run that came to its end.
 
-    *optional* names the invariants that are judged only where there is
-    something to judge (a breaker, a policy); *unstruck* describes the faults
-    that never struck, whose plan was therefore not tested.
+    *unstruck* describes the faults that never struck: what they stand for
+    was not tested.
     """
     if any(verdict.status == "violated" for verdict in verdicts):
         return "failed"
-    if unstruck or any(v.status == "inconclusive" and v.name not in optional for v in verdicts):
+    if not verdicts or unstruck or any(verdict.status == "inconclusive" for verdict in verdicts):
         return "inconclusive"
     return "passed"
 
@@ -55,8 +54,8 @@ class Result:
     simulated_seconds: float = 0.0
     wall_seconds: float = 0.0
     history_file: Path | None = None
-    optional: frozenset[str] = frozenset()
     unstruck: Sequence[str] = ()
+    weakened: Sequence[Mapping[str, Any]] = ()
     objectives: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
     reason: str = ""
@@ -91,7 +90,7 @@ class Result:
         """
         self.raise_for_violation()
         if self.verdict == "inconclusive":
-            reasons = [f"{v.name}: {v.detail}" for v in self.verdicts if v.status == "inconclusive" and v.name not in self.optional]
+            reasons = [f"{one.name}: {one.detail}" for one in self.verdicts if one.status == "inconclusive"]
             reasons += [f"never struck: {fault}" for fault in self.unstruck]
             raise Inconclusive("\n".join([*reasons, f"again: {self.command}"]))
         if self.verdict == "left out":
@@ -115,6 +114,7 @@ class Result:
                 for v in self.verdicts
             ],
             "objectives": [dict(one) for one in self.objectives],
+            "weakened": [dict(one) for one in self.weakened],
             "unstruck": list(self.unstruck),
             "notes": list(self.notes),
             "reason": self.reason,

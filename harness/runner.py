@@ -7,6 +7,7 @@ the pytest fixture, search) goes through it.
 from __future__ import annotations
 
 import atexit
+import functools
 import importlib.util
 import platform
 import sys
@@ -17,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.environments import simulated
-from harness.errors import ScenarioError, SimulationError
+from harness.errors import ScenarioError, SimulationError, UsageError
 from harness.faults.model import weaken
 from harness.faults.plan import Fault, FaultPlan
 from harness.faults.points import validate
 from harness.history import SCHEMA, VERSION, History, Writer
 from harness.invariants.judge import Judge
-from harness.invariants.messages import MessageCounts
-from harness.invariants.recovery import recovery_seconds
+from harness.invariants.recovery import recovery_of
 from harness.result import Result, overall
 from harness.scenario import Scenario
 from harness.sim.patches import real
@@ -136,8 +136,6 @@ def header_of(
     weakened: Sequence[Any],
 ) -> dict[str, Any]:
     """The header of a run's history: all that judging and drawing need to know beside the events."""
-    from harness.environments.simulated import latency_model, retry_mode
-
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -149,8 +147,8 @@ def header_of(
         "plan": plan.to_json(),
         "environment": {"python": platform.python_version(), "implementation": sys.implementation.name},
         "versions": {name: _version(name) for name in ("resilience-harness", *_VERSIONS_OF)},
-        "retry_mode": retry_mode(),
-        "latency_model": latency_model(),
+        "retry_mode": simulated.retry_mode(),
+        "latency_model": simulated.latency_model(),
         "system": {
             "queues": [
                 {
@@ -173,7 +171,13 @@ def header_of(
             "idempotent": any(getattr(spec, "name", "") == "effects-once" for spec in scenario.invariants or ()),
         },
         "workload": [
-            {"to": work.to, "messages": work.messages, "per_second": work.per_second, "start": work.start, "key": work.key}
+            {
+                "to": work.to,
+                "messages": work.messages,
+                "per_second": work.per_second,
+                "start": work.start,
+                "key": work.key,
+            }
             for work in scenario.workloads
         ],
         "duration": scenario.ends,
@@ -191,6 +195,7 @@ def _effects(scenario: Scenario) -> list[dict[str, Any]]:
     return []
 
 
+@functools.cache
 def _version(name: str) -> str:
     try:
         return metadata.version(name)
@@ -211,25 +216,20 @@ def _command(scenario: Scenario, seed: int, backend: str) -> str:
 def _run_simulated(
     scenario: Scenario, plan: FaultPlan, seed: int, backend: str, out: Path | None, options: Options
 ) -> Result:
-    specs = tuple(scenario.invariants or ())
-    specs, weakened = weaken(specs, plan.to_json())
+    specs, weakened = weaken(tuple(scenario.invariants or ()), plan.to_json())
     header = header_of(scenario, plan, seed, backend, specs, weakened)
-    writer, path = None, None
-    if out is not None:
-        folder = out / scenario.name
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "history.jsonl"
-        writer = Writer(path, header, durable=options.durable)
     judge = Judge(specs, header)
     began = real.perf_counter()
+    path = None if out is None else out / scenario.name / "history.jsonl"
+    writer = _open(path, header, options)
     simulation = simulated.SimulatedRun(
         scenario,
         plan,
         seed,
-        judge=judge if options.judge else None,
+        step=judge.step if options.judge else None,
+        enough=(lambda: judge.violated) if options.stop_early else None,
         writer=writer,
         tape=options.tape,
-        stop_early=options.stop_early,
         max_steps=options.max_steps,
         watchdog_seconds=options.watchdog_seconds,
     )
@@ -242,47 +242,58 @@ def _run_simulated(
         simulation.close()
         if writer is not None:
             writer.close()
-    return _result(scenario, plan, seed, backend, header, simulation, judge, path, failure, real.perf_counter() - began, options)
-
-
-def _result(
-    scenario: Scenario,
-    plan: FaultPlan,
-    seed: int,
-    backend: str,
-    header: dict[str, Any],
-    simulation: simulated.SimulatedRun,
-    judge: Judge,
-    path: Path | None,
-    failure: SimulationError | None,
-    wall_s: float,
-    options: Options,
-) -> Result:
+    wall_s = real.perf_counter() - began
     history = History(header, simulation.record.events)
     verdicts = judge.finish() if options.judge else []
-    optional = frozenset(spec.name for spec in scenario.invariants or () if spec.optional)
     unstruck = [str(fault) for fault in simulation.engine.unstruck()]
-    verdict = "error" if failure is not None else overall(verdicts, optional, unstruck)
     return Result(
         scenario=scenario.name,
-        verdict=verdict,
+        verdict="error" if failure is not None else overall(verdicts, unstruck),
         seed=seed,
         backend=backend,
         history=history,
         verdicts=verdicts,
-        messages=judge.messages() if options.judge else MessageCounts(),
-        recovery_seconds=recovery_seconds(history) if options.judge else None,
         faults=simulation.engine.table(),
         simulated_seconds=simulation.kernel.now_us / 1_000_000,
         wall_seconds=wall_s,
         history_file=path,
-        optional=optional,
         unstruck=unstruck,
-        objectives=judge.objectives() if options.judge else [],
+        weakened=weakened,
         notes=simulation.notes(),
         reason=str(failure) if failure is not None else "",
         stacks=failure.stacks if failure is not None else {},
         schedule=list(simulation.kernel.decisions),
         sentence=scenario.sentence,
         command=_command(scenario, seed, backend),
+        **(_figures(scenario, judge, sum(simulation.engine.strikes()) > 0) if options.judge else {}),
     )
+
+
+def _open(path: Path | None, header: dict[str, Any], options: Options) -> Writer | None:
+    if path is None:
+        return None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Writer(path, header, durable=options.durable)
+    except OSError as error:
+        raise UsageError(
+            f"cannot be written ({error.strerror})", file=str(path), remedy="Choose another folder with --out"
+        ) from None
+
+
+def _figures(scenario: Scenario, judge: Judge, faulted: bool) -> dict[str, Any]:
+    """The numbers of a result: what became of the messages, how long recovery took, what was promised and met."""
+    counts = judge.messages()
+    recovery = recovery_of(judge.ledger)
+    outcomes = scenario.objectives.judge(
+        recovery_seconds=recovery.seconds,
+        backlog_seconds=recovery.backlog_seconds,
+        lost=counts.lost,
+        duplicated=counts.duplicated,
+        faulted=faulted,
+    )
+    return {
+        "messages": counts,
+        "recovery_seconds": recovery.seconds,
+        "objectives": [outcome.to_json() for outcome in outcomes],
+    }

@@ -322,9 +322,7 @@ class Scenario:
             twice = sorted({one for one in names if names.count(one) > 1})
             _require(not twice, name, label, f"has {', '.join(twice)} twice", "Give each a name of its own")
         for backend in self.backends:
-            _require(
-                backend in _BACKENDS, name, "backends", f"has {backend!r}", f"Choose from {', '.join(_BACKENDS)}"
-            )
+            _require(backend in _BACKENDS, name, "backends", f"has {backend!r}", f"Choose from {', '.join(_BACKENDS)}")
         _require(
             self.duration is None or (_number(self.duration) and self.duration > 0),
             name,

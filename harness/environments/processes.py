@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import re
 import sys
 import traceback
@@ -23,9 +22,12 @@ from harness.environments.recorder import HistoryRecorder, describe_error
 from harness.loading import resolve
 from harness.scenario import Process as Spec
 from harness.scenario import Scenario
-from harness.sim.kernel import Kernel, Process
+from harness.sim.kernel import Actor, Kernel, Process
 
-__all__ = ["Env", "ProcessTable"]
+__all__ = ["Addresses", "Env", "ProcessTable"]
+
+_FAILURES_MAX = 20  # tracebacks kept of a run
+_SUPERVISOR_US = 1_000_000  # how long after the end of a process its supervisor starts the next
 
 _TEMPLATE = re.compile(r"\{(?:(queue|http):([^{}]+)|(redis|aws))\}")
 
@@ -82,6 +84,7 @@ class ProcessTable:
         addresses: Addresses,
         base_environ: Mapping[str, str],
         handler: HandlerMark | None,
+        start_delay_us: Callable[[Process], int],
     ) -> None:
         self._scenario = scenario
         self._kernel = kernel
@@ -89,54 +92,79 @@ class ProcessTable:
         self._addresses = addresses
         self._base = dict(base_environ)
         self._handler = handler
+        self._start_delay_us = start_delay_us
         self._specs: dict[str, Spec] = {}
+        self._processes: dict[str, Process] = {}  # the last incarnation of each
+        self._clocks: dict[str, tuple[int, float]] = {}  # offset and rate of each one's machine
+        self._successors: set[int] = set()  # ids of process values that are started again when they end
         self._isolated: dict[int, dict[str, ModuleType]] = {}  # modules by id of the process value
-        self._installed: dict[str, ModuleType] = {}
-        self._real_environ = _environ_data()
         self._before = {name: sys.modules[name] for name in self._names(sys.modules)}
         self.failures: list[str] = []  # tracebacks of processes that ended by an exception
 
     def start_all(self) -> None:
         """Start every process of the scenario at the beginning of the run."""
-        self._kernel.on_process_switch = self._switch
+        if self._scenario.isolate:
+            self._kernel.on_process_switch = self._switch
+        self._kernel.on_exit = self._exited
+        self._kernel.on_crash = self._crashed
+        self._kernel.on_thread_error = self._thread_failed
         for spec in self._scenario.processes:
             for name in spec.instances():
                 self._specs[name] = spec
                 self.start(name)
 
-    def start(self, name: str, at_us: int = 0) -> Process:
+    def start(self, name: str, at_us: int = 0) -> None:
         """Start (or start again) the process called *name*, not before *at_us*."""
+        if at_us > self._kernel.now_us:
+            self._kernel.call_at(at_us, lambda: self.start(name))
+            return
         spec = self._specs[name]
         environ = dict(self._base)
         environ.update({variable: self._addresses.fill(value) for variable, value in spec.environ.items()})
-        return self._kernel.start_process(
-            name, lambda: self._main(spec, name), group=spec.name, environ=environ, at_us=at_us
+        process = self._kernel.start_process(
+            name, lambda: self._main(spec, process), group=spec.name, environ=environ, at_us=at_us
         )
+        self._processes[name] = process
+        offset_us, rate = self._clocks.get(name, (0, 1.0))
+        process.clock_offset_us = offset_us
+        if rate != 1.0:
+            process.clock_rate = rate
+
+    def replace_when_ended(self, process: Process) -> None:
+        """Start a successor once *process* has ended, as a supervisor does after SIGTERM."""
+        self._successors.add(id(process))
+
+    def move_clock(self, name: str, us: int) -> int:
+        """Move the wall clock of *name*'s machine; returns its offset in microseconds."""
+        offset_us, rate = self._clocks.get(name, (0, 1.0))
+        offset_us += us
+        self._clocks[name] = (offset_us, rate)
+        process = self._processes.get(name)
+        if process is not None:
+            process.clock_offset_us += us
+        return offset_us
+
+    def set_clock_rate(self, name: str, rate: float) -> None:
+        """Let the wall clock of *name*'s machine run at *rate*."""
+        process = self._processes.get(name)
+        offset_us, _ = self._clocks.get(name, (0, 1.0))
+        if process is not None:
+            process.clock_rate = rate
+            offset_us = process.clock_offset_us
+        self._clocks[name] = (offset_us, rate)
 
     def restore(self) -> None:
-        """Give the interpreter back its own environment variables and modules."""
-        self._kernel.on_process_switch = None
-        _set_environ_data(self._real_environ)
+        """Give the interpreter back its own modules."""
         if self._scenario.isolate:
             self._install_modules(self._before)
 
     # a process's main actor
 
-    def _main(self, spec: Spec, name: str) -> None:
-        actor = self._kernel.current
-        assert actor is not None
-        self._record("process.start", process=name, incarnation=actor.process.incarnation)
-        try:
-            self._call_target(spec, name)
-        except SystemExit as stop:
-            self._record("process.exit", process=name, outcome="exit", error=str(stop.code))
-        except Exception as error:
-            self.failures.append(f"{name}: " + "".join(traceback.format_exception(error)))
-            self._record("process.exit", process=name, outcome="error", error=describe_error(error))
-        else:
-            self._record("process.exit", process=name, outcome="returned")
-
-    def _call_target(self, spec: Spec, name: str) -> None:
+    def _main(self, spec: Spec, process: Process) -> None:
+        delay_us = self._start_delay_us(process)
+        if delay_us:
+            self._kernel.sleep_us(delay_us)
+        self._record("process.start", process=process.name, incarnation=process.incarnation)
         if self._scenario.isolate:
             self._import_afresh()
         target = spec.target
@@ -145,25 +173,53 @@ class ProcessTable:
             self._handler.install()
         if _takes_argument(function):
             addresses = self._addresses
-            function(Env(name, addresses.redis, addresses.queue_url, addresses.http_url))
+            function(Env(process.name, addresses.redis, addresses.queue_url, addresses.http_url))
         else:
             function()
 
-    # what is a process's own
+    # what the kernel tells
+
+    def _exited(self, actor: Actor, error: BaseException | None) -> None:
+        process = actor.process
+        if actor is not process.main:
+            return
+        fields: dict[str, Any] = {"process": process.name, "outcome": process.exit_outcome or "returned"}
+        if error is not None:
+            fields["error"] = describe_error(error)
+            self._failed(process.name, error)
+        elif process.exit_outcome == "exit":
+            fields["error"] = str(process.exit_code)
+        self._record("process.exit", **fields)
+        self._succeed(process)
+
+    def _crashed(self, process: Process) -> None:
+        self._record("process.crash", process=process.name)
+        self._record.flush()
+        self._succeed(process)
+
+    def _thread_failed(self, actor: Actor, error: BaseException) -> None:
+        self._record("thread.error", error=describe_error(error))
+        self._failed(actor.name, error)
+
+    def _failed(self, name: str, error: BaseException) -> None:
+        if len(self.failures) < _FAILURES_MAX:
+            self.failures.append(f"{name}: " + "".join(traceback.format_exception(error)))
+
+    def _succeed(self, process: Process) -> None:
+        if id(process) in self._successors:
+            self._successors.discard(id(process))
+            self.start(process.name, self._kernel.now_us + _SUPERVISOR_US)
+
+    # modules that are a process's own
 
     def _switch(self, before: Process | None, now: Process) -> None:
-        _set_environ_data(_encoded(now))
-        if self._scenario.isolate:
-            if before is not None:
-                self._keep_modules(before)
-            self._install_modules(self._isolated.get(id(now), {}))
+        if before is not None:
+            self._isolated[id(before)] = {name: sys.modules[name] for name in self._names(sys.modules)}
+        self._install_modules(self._isolated.get(id(now), {}))
 
     def _names(self, modules: Mapping[str, Any]) -> list[str]:
         roots = self._scenario.isolate
         return [name for name in modules if any(name == root or name.startswith(root + ".") for root in roots)]
-
-    def _keep_modules(self, process: Process) -> None:
-        self._isolated[id(process)] = {name: sys.modules[name] for name in self._names(sys.modules)}
 
     def _install_modules(self, modules: Mapping[str, ModuleType]) -> None:
         for name in self._names(sys.modules):
@@ -185,26 +241,3 @@ def _takes_argument(function: Callable[..., object]) -> bool:
     return any(
         one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters
     )
-
-
-# ``os.environ`` keeps its variables in one dict; swapping that dict at each switch of processes costs one
-# store, copying a hundred variables would cost more than the switch.
-
-
-def _environ_data() -> Any:
-    return os.environ._data  # type: ignore[attr-defined]
-
-
-def _set_environ_data(data: Any) -> None:
-    os.environ._data = data  # type: ignore[attr-defined]
-
-
-def _encoded(process: Process) -> Any:
-    """The process's variables in ``os.environ``'s own encoding, made once for each process."""
-    data = process.environ_data
-    if data is None:
-        encode = os.environ.encodekey
-        encode_value = os.environ.encodevalue
-        data = {encode(name): encode_value(value) for name, value in process.environ.items()}
-        process.environ_data = data
-    return data

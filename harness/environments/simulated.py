@@ -6,26 +6,30 @@ its end and takes it apart again. Nothing of a run outlives it.
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness import observe, points
-from harness.effects import KeyFinder
-from harness.environments.actions import Actions
+from harness.environments.actions import SimulatedActions
+from harness.environments.bench import SimulatedBench
 from harness.environments.handler import HandlerMark
+from harness.environments.keys import KeyBook
 from harness.environments.processes import Addresses, ProcessTable
 from harness.environments.quiet import QuietPeriod
 from harness.environments.recorder import HistoryRecorder
 from harness.environments.sink import PointsSink
 from harness.environments.workload import Sender
+from harness.errors import Deadlock, Runaway, Stalled
 from harness.faults.engine import FaultEngine
 from harness.faults.plan import FaultPlan
-from harness.history import Writer
+from harness.history import Event, Writer
 from harness.scenario import Scenario
 from harness.seeds import Seeds
-from harness.sim import patches, world
-from harness.sim.kernel import EPOCH_US, Kernel
+from harness.sim import latency, patches, world
+from harness.sim.kernel import Kernel
 from harness.sim.services.http import HttpStubs
 from harness.sim.services.redis import RedisServer
 from harness.sim.services.sqs import SqsService
@@ -36,7 +40,15 @@ from harness.sim.wire import redis as redis_wire
 
 __all__ = ["SimulatedRun", "install", "uninstall"]
 
-REDIS_URL = "redis://redis.internal:6379/0"
+#: A run ends after so many quiet periods even if something goes on striking in them.
+_QUIET_PERIODS_MAX = 10
+
+_REASONS: dict[type[BaseException], str] = {
+    Deadlock: "deadlock",
+    Runaway: "runaway",
+    Stalled: "stalled",
+    KeyboardInterrupt: "interrupted",
+}
 
 
 def install() -> None:
@@ -53,3 +65,218 @@ def uninstall() -> None:
     redis_wire.uninstall()
     botocore_wire.uninstall()
     patches.uninstall()
+
+
+def base_environ() -> dict[str, str]:
+    """The environment variables of a run before a process's own: the user's, without anything of AWS's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BOTO_"))}
+    kept.update(botocore_wire.environ())
+    return kept
+
+
+def retry_mode() -> str:
+    """botocore's default retry mode in a run: it differs between versions, so a history names it."""
+    return str(_config_default("retry_mode"))
+
+
+@functools.cache
+def _config_default(name: str) -> Any:
+    from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
+
+    return BOTOCORE_DEFAUT_SESSION_VARIABLES[name][2]
+
+
+def latency_model() -> str:
+    """The name of the latency model in force."""
+    return latency.DEFAULT.name
+
+
+class SimulatedRun:
+    """One run of one scenario: build it, ``execute()``, then always ``close()``.
+
+    *step* is called with each event (the judge); *until* says after each
+    event whether the run may stop early.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        plan: FaultPlan,
+        seed: int,
+        *,
+        step: Callable[[Event], None] | None = None,
+        enough: Callable[[], bool] | None = None,
+        writer: Writer | None = None,
+        tape: Sequence[int] | None = None,
+        max_steps: int = 50_000_000,
+        watchdog_seconds: float = 10.0,
+    ) -> None:
+        self.scenario = scenario
+        self.plan = plan
+        self.stop_reason = ""
+        seeds = Seeds(seed)
+        self.kernel = kernel = Kernel(seeds, max_steps=max_steps, watchdog_seconds=watchdog_seconds, tape=tape)
+        self.record = record = HistoryRecorder(kernel, writer=writer)
+        record.step = step if enough is None else self._stopping(step, enough)
+        self._actions = SimulatedActions(kernel, record)
+        self.engine = engine = FaultEngine(plan, seeds, kernel, record, self._actions)
+        self.world = made = world.World(kernel, engine, record)
+        self.sqs = made.services["sqs"] = SqsService(
+            KernelTimebase(kernel),
+            seeds.stream("sqs/ids"),
+            record,
+            chance=seeds.stream("sqs/chance"),
+            record_bodies=scenario.record_bodies,
+        )
+        self.redis = made.redis = self._actions.redis = RedisServer(
+            made, seeds.stream("redis"), history_seconds=_longest_failover(plan)
+        )
+        self.http = made.http = HttpStubs(made)
+        self.keys = KeyBook(scenario)
+        self.quiet = QuietPeriod(scenario, record)
+        self._handler = self._make_handler(seeds)
+        self.processes = self._actions.table = ProcessTable(
+            scenario,
+            kernel,
+            record,
+            Addresses(self.sqs.queue_url, self.http.url, self.redis.url(), "http://127.0.0.1:9"),
+            base_environ(),
+            self._handler,
+            engine.start_delay_us,
+        )
+        self._undo: list[Callable[[], object]] = []
+        self._ended = False
+
+    def _stopping(self, step: Callable[[Event], None] | None, enough: Callable[[], bool]) -> Callable[[Event], None]:
+        def stepped(event: Event) -> None:
+            if step is not None:
+                step(event)
+            if enough():
+                self.kernel.stop("violation")
+
+        return stepped
+
+    def _make_handler(self, seeds: Seeds) -> HandlerMark | None:
+        if self.scenario.handler is None:
+            return None
+        return HandlerMark(
+            self.scenario,
+            self.kernel,
+            self.engine,
+            self.record,
+            seeds.stream("handler"),
+            self.keys.of_message,
+            effect=not self.scenario.effects,
+        )
+
+    # -- the run
+
+    def execute(self) -> None:
+        """Run the scenario to its end: the workload, the faults, the quiet period.
+
+        Raises:
+            SimulationError: the run could not go on. What happened until then is in the history.
+            KeyboardInterrupt: Ctrl-C; likewise.
+        """
+        world.enter(self.world)
+        self._undo.append(world.leave)
+        try:
+            self._set_up()
+            self._drive()
+            reason = self.kernel.stop_reason or "quiet"
+        except BaseException as error:
+            self._end(_REASONS.get(type(error), "error"))
+            raise
+        self._end(reason)
+
+    def _set_up(self) -> None:
+        record, scenario = self.record, self.scenario
+        record("run.start")
+        record.tap("send", self.keys.sent)
+        self.sqs.key_of = self.keys.of_send
+        self._make_queues()
+        for name, responder in scenario.http.items():
+            self.http.respond(name, responder)
+        bench = SimulatedBench(self.kernel, record, self.sqs, self.http, self.redis)
+        self._undo += [effect.observe(bench) for effect in scenario.effects]
+        self._undo.append(observe.install(record))
+        before = points.set_sink(PointsSink(self.kernel, self.engine, record))
+        self._undo.append(lambda: points.set_sink(before))
+        if self._handler is not None:
+            self._undo.append(self._handler.uninstall)
+        self._undo.append(self.processes.restore)
+        record.outside = "faults"
+        self.engine.start()
+        self.processes.start_all()
+        first = 0
+        for workload in scenario.workloads:
+            Sender(scenario, workload, first, self.kernel, self.engine, record, self.sqs, self.keys).start()
+            first += workload.messages
+
+    def _make_queues(self) -> None:
+        queues = {queue.name: queue for queue in self.scenario.queues}
+        pointed_at = set(self.scenario.dead_letter_queues)
+        for name in sorted(queues, key=lambda name: name not in pointed_at):  # a redrive policy needs its target
+            queue = queues[name]
+            attributes = queue.aws_attributes()
+            if queue.dead_letter is not None and queue.max_receives is not None:
+                arn = f"arn:aws:sqs:{self.sqs.region}:{self.sqs.account}:{queue.dead_letter}"
+                policy = {"deadLetterTargetArn": arn, "maxReceiveCount": queue.max_receives}
+                attributes["RedrivePolicy"] = json.dumps(policy)
+            self.sqs.create_queue(name, attributes)
+
+    def _drive(self) -> None:
+        """The active part, then the quiet period, which begins anew when something strikes in it."""
+        kernel, quiet = self.kernel, self.quiet
+        plan_end = self.plan.effective_end or 0.0
+        active_us = max(1, round(max(self.scenario.ends, plan_end) * 1_000_000))
+        if kernel.run(active_us) == "stopped":
+            return
+        kernel.now_us = max(kernel.now_us, active_us)
+        self.record.outside = "-"
+        self.record("run.quiet", until=kernel.now + quiet.seconds)
+        self.record.outside = "faults"
+        latest_us = active_us + _QUIET_PERIODS_MAX * quiet.us
+        while True:
+            until_us = min(max(active_us, self.engine.disturbed_until_us) + quiet.us, latest_us)
+            if until_us <= kernel.now_us:
+                return
+            outcome = kernel.run(until_us)
+            if outcome == "stopped":
+                return
+            if outcome == "idle":
+                kernel.now_us = max(kernel.now_us, until_us)
+
+    def _end(self, reason: str) -> None:
+        self.stop_reason = reason
+        self.record.outside = "-"
+        self.record(
+            "run.end",
+            reason=reason,
+            queues=self.sqs.inventory(),
+            points=self.engine.table(),
+            steps=self.kernel.steps,
+        )
+        self.record.closed = True
+        self.record.flush()
+
+    def notes(self) -> list[str]:
+        """What somebody who reads the verdict should know besides: processes that died, actors that never wake."""
+        found = list(self.processes.failures)
+        if self.kernel.refused:
+            found += [str(error) for error in self.kernel.refused]
+        return found
+
+    def close(self) -> None:
+        """Take the run apart. Idempotent."""
+        self.record.closed = True
+        try:
+            self.kernel.close()
+        finally:
+            while self._undo:
+                self._undo.pop()()
+
+
+def _longest_failover(plan: FaultPlan) -> float | None:
+    """How far back Redis must be able to go: the plan's longest failover, in seconds."""
+    return max((float(fault.parameters["lost_seconds"]) for fault in plan if fault.kind == "failover"), default=None)

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from harness.environments.keys import KeyBook
 from harness.environments.recorder import HistoryRecorder
 from harness.errors import ScenarioError
 from harness.faults.engine import FaultEngine
@@ -55,6 +56,7 @@ class Sender:
         engine: FaultEngine,
         record: HistoryRecorder,
         sqs: SqsService,
+        keys: KeyBook,
     ) -> None:
         self._workload = workload
         self._first = first  # number of the workload's first message among all messages, for keys without a path
@@ -62,6 +64,7 @@ class Sender:
         self._engine = engine
         self._record = record
         self._sqs = sqs
+        self._keys = keys
         self._ends_us = None if scenario.duration is None else round(scenario.duration * 1_000_000)
         self._number = 0
 
@@ -97,6 +100,7 @@ class Sender:
         key = message_key(workload, number + self._first if workload.key is None else number, value)
         attributes: dict[str, Any] | None = dict(workload.attributes(number)) if workload.attributes else None
         body, attributes = self._engine.workload_body(workload.to, number, key, body_text(value), attributes)
+        self._keys.workload_sends(body, key)
         fifo = workload.to.endswith(".fifo")
         self._sqs.put(
             workload.to,

@@ -74,6 +74,8 @@ class Core:
         #: Whether a handle superseded by a later receive deletes on a standard queue: AWS promises neither.
         self.superseded_handle_deletes = True
         self.key_of: KeyOf = _no_key
+        #: Told each message that a queue accepted: (queue, body, message id, origin).
+        self.send_observers: list[Callable[[str, str, str, str], None]] = []
         self._timebase = timebase
         self._ids = ids
         self._record = record
@@ -182,6 +184,8 @@ class Core:
         if delay_us:
             fields["delay"] = delay_us / 1_000_000
         self._note("send", message, **fields)
+        for observer in self.send_observers:
+            observer(queue.name, message.body, message.id, origin)
 
     # -- what queues tell -------------------------------------------------------------
 

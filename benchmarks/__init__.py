@@ -1,0 +1,1 @@
+"""Measurements (``python -m benchmarks``) and checks that are no tests."""
