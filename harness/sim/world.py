@@ -53,7 +53,7 @@ class Service(Protocol):
 class World:
     """Everything that one run consists of."""
 
-    __slots__ = ("hook", "http", "kernel", "record", "redis", "services", "thread_id")
+    __slots__ = ("hook", "http", "kernel", "record", "redis", "services", "thread_id", "wires")
 
     def __init__(self, kernel: Kernel, hook: Hook, record: Recorder) -> None:
         self.kernel = kernel
@@ -62,6 +62,7 @@ class World:
         self.services: dict[str, Service] = {}  # by botocore's service name: "sqs", "cloudwatch", ...
         self.redis: Any = None  # harness.sim.services.redis.RedisServer
         self.http: Any = None  # harness.sim.services.http.HttpStubs
+        self.wires: dict[str, Any] = {}  # what a wire keeps for the length of the run, by its name
         self.thread_id = _real_get_ident()
 
 
