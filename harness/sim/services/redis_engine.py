@@ -1,57 +1,30 @@
-"""fakeredis, bent to a simulation: its clock, its chance, its waiting and its loss of data.
+"""fakeredis, bent to a simulation: its waiting, its replies and its loss of data.
 
-Everything here that touches private names of fakeredis is listed in
-``self_check``, which names the version that cannot be served.
-
-* Time is the server's, not that of the process that calls: a client whose
-  wall clock jumps does not move Redis's expiries. Chance (``SPOP``,
-  ``RANDOMKEY``) is a stream of its own.
-* A blocking command does not wait in the caller's stack. It is put aside and
-  tried again, first come first served, after each command that changed the
-  dataset, as Redis does it.
-* The order of a set's members is their sorted order: Python's would depend on
-  the hash seed.
+A blocking command does not wait in the caller's stack. It is put aside and
+tried again, first come first served, after each command that changed the
+dataset, as Redis does it. Time and chance: see :mod:`harness.sim.services.redis_standins`.
 """
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import random as _random
-import sys
-import time as _time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import fakeredis
 import redis
 from fakeredis import FakeServer
-from fakeredis._core import _database
 from fakeredis._helpers import SimpleError, SimpleString
 from fakeredis._socket import FakeSocket
-from fakeredis.model import ExpiringMembersSet, _topk
 from fakeredis.model._command_info import get_command_info
 
-from harness.errors import EnvironmentFailed
+from harness.sim.services.redis_data import Datasets, Journal
+from harness.sim.services.redis_standins import engine_active
 from harness.sim.wire.resp import Error, Push, Simple, encode
 
-__all__ = [
-    "Blocked",
-    "Engine",
-    "Journal",
-    "PlainSession",
-    "Session",
-    "command_flags",
-    "install",
-    "self_check",
-    "uninstall",
-]
+__all__ = ["Blocked", "Engine", "PlainSession", "Session", "command_flags"]
 
 _SUBSCRIPTIONS = frozenset({"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe"})
-
-#: The engine whose command is being carried out; fakeredis's time and random names look here.
-_active: Engine | None = None
 
 
 class Blocked(Exception):
@@ -60,100 +33,6 @@ class Blocked(Exception):
     def __init__(self, seconds: float | None) -> None:
         super().__init__(seconds)
         self.seconds = seconds
-
-
-# -- fakeredis's names for time, random and hash
-
-
-class _Clock:
-    """Stands in fakeredis's modules where they import ``time``."""
-
-    @staticmethod
-    def time() -> float:
-        return _time.time() if _active is None else _active.now_us() / 1e6
-
-    @staticmethod
-    def monotonic() -> float:
-        return _time.monotonic() if _active is None else _active.now_us() / 1e6
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(_time, name)
-
-
-class _Chance:
-    """Stands in fakeredis's modules where they import ``random``."""
-
-    @staticmethod
-    def seed(*_: object) -> None:
-        """TOPK seeds the one generator that everybody shares with the time; here that would undo the run's seed."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(_random if _active is None else _active.chance, name)
-
-
-def _stable_hash(data: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
-
-
-def _sorted_members(members: ExpiringMembersSet) -> Iterator[bytes]:
-    members._expire_members()
-    return iter(sorted(members._values))
-
-
-_replaced: list[tuple[Any, str, Any]] = []
-
-
-def install() -> None:
-    """Put the stand-ins into fakeredis's modules. Outside a command of an :class:`Engine` they are the real thing."""
-    if _replaced:
-        return
-    self_check()
-    clock, chance = _Clock(), _Chance()
-    for name, module in sorted(sys.modules.items()):
-        if name == "fakeredis" or name.startswith("fakeredis."):
-            if getattr(module, "time", None) is _time:
-                _replace(module, "time", clock)
-            if getattr(module, "random", None) is _random:
-                _replace(module, "random", chance)
-    _replace(_topk, "hash", _stable_hash)
-    _replace(ExpiringMembersSet, "__iter__", _sorted_members)
-
-
-def _replace(owner: Any, name: str, value: Any) -> None:
-    _replaced.append((owner, name, owner.__dict__.get(name, _replaced)))
-    setattr(owner, name, value)
-
-
-def uninstall() -> None:
-    """Give fakeredis its own names back."""
-    while _replaced:
-        owner, name, value = _replaced.pop()
-        if value is _replaced:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, value)
-
-
-def self_check() -> None:
-    """Look for the private names that this module builds on.
-
-    Raises:
-        EnvironmentFailed: this version of fakeredis does not have one of them.
-    """
-    wanted: list[tuple[Any, tuple[str, ...]]] = [
-        (FakeSocket, ("_process_command", "_run_command", "_blocking", "_decode_result", "_take_unblock_reason")),
-        (FakeSocket, ("put_response", "kill", "close")),
-        (_database.Database, ("notify_watch", "wake_all", "clear", "swap", "expired")),
-        (ExpiringMembersSet, ("__iter__", "_expire_members")),
-        (_topk, ("HashArray", "HeavyKeeper")),
-    ]
-    for owner, names in wanted:
-        for name in names:
-            if not hasattr(owner, name):
-                raise EnvironmentFailed(
-                    f"fakeredis {fakeredis.__version__} has no {owner.__name__}.{name}: "
-                    "simulated Redis needs fakeredis 2.26 or newer, tried with 2.40"
-                )
 
 
 def command_flags(command: str) -> frozenset[str]:
@@ -167,112 +46,6 @@ def command_flags(command: str) -> frozenset[str]:
 
 
 _flags: dict[str, frozenset[str]] = {}
-
-
-# -- the dataset and its past
-
-
-class Journal:
-    """What each key held before each write of the last *seconds*, so that those writes can be lost."""
-
-    def __init__(self, seconds: float, now_us: Callable[[], int]) -> None:
-        self.seconds = seconds
-        self.writing = False
-        self._kept_us = round(seconds * 1_000_000)
-        self._now_us = now_us
-        self._entries: deque[tuple[int, _Dataset, bytes, tuple[Any, float | None] | None]] = deque()
-        self._touched: set[tuple[int, bytes]] = set()
-
-    def begin(self, writing: bool) -> None:
-        """A command begins; only what a *writing* one touches is kept."""
-        self.writing = writing
-        self._touched.clear()
-        limit_us = self._now_us() - self._kept_us
-        while self._entries and self._entries[0][0] < limit_us:
-            self._entries.popleft()
-
-    def touch(self, dataset: _Dataset, key: bytes) -> None:
-        """Keep what *key* holds now, once a command."""
-        mark = (dataset.index, key)
-        if self.writing and mark not in self._touched:
-            self._touched.add(mark)
-            item = dataset._dict.get(key)
-            before = None if item is None else (_copied(item.value), item.expireat)
-            self._entries.append((self._now_us(), dataset, key, before))
-
-    def undo(self, since_us: int) -> set[tuple[int, bytes]]:
-        """Undo the writes after *since_us*; returns the keys (database, key) that are gone because of it."""
-        past: dict[tuple[int, bytes], tuple[_Dataset, tuple[Any, float | None] | None]] = {}
-        while self._entries and self._entries[-1][0] > since_us:
-            _, dataset, key, before = self._entries.pop()
-            past[dataset.index, key] = (dataset, before)
-        gone = set()
-        for (index, key), (dataset, before) in past.items():
-            if before is None:
-                if dataset._dict.pop(key, None) is not None:
-                    gone.add((index, key))
-                continue
-            item: Any = _database.Item(before[0])
-            item.expireat = before[1]
-            dataset._dict[key] = item
-            dataset.schedule_expiry(key, item.expireat)
-        return gone
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, list):
-        return list(value)
-    return copy.deepcopy(value)
-
-
-class _Dataset(_database.Database):
-    """One numbered database; tells the journal of each key before a command gets at it."""
-
-    def __init__(self, engine: Engine, index: int) -> None:
-        super().__init__(None)
-        self.index = index
-        self.condition: Any = _Changes(engine)
-        self._journal = engine.journal
-
-    def __getitem__(self, key: bytes) -> Any:
-        if self._journal is not None and key in self._dict:
-            self._journal.touch(self, key)
-        return super().__getitem__(key)
-
-    def __setitem__(self, key: bytes, value: Any) -> None:
-        if self._journal is not None:
-            self._journal.touch(self, key)
-        super().__setitem__(key, value)
-
-    def __delitem__(self, key: bytes) -> None:
-        if self._journal is not None:
-            self._journal.touch(self, key)
-        super().__delitem__(key)
-
-    def clear(self) -> None:
-        if self._journal is not None:
-            for key in list(self._dict):
-                self._journal.touch(self, key)
-        super().clear()
-
-    def swap(self, other: Any) -> None:
-        if self._journal is not None:
-            for dataset in (self, other):
-                for key in {**self._dict, **other._dict}:
-                    self._journal.touch(dataset, key)
-        super().swap(other)
-
-
-class _Changes:
-    """Stands for the condition that fakeredis's blocking commands wait on: notes that something changed."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def notify_all(self) -> None:
-        self._engine.changed = True
 
 
 class _NoLock:
@@ -335,14 +108,10 @@ class Engine(FakeServer):
         self.changed = False
         self.blocked: list[Session] = []
         self.journal = None if history_seconds is None else Journal(history_seconds, now_us)
-        global _active
-        before, _active = _active, self
-        try:
+        with engine_active(self):
             super().__init__(version=(7, 4))
-        finally:
-            _active = before
         self.lock: Any = _NoLock()
-        self.dbs: Any = _Datasets(self)
+        self.dbs: Any = Datasets(self)
         self.subscribers: Any = defaultdict(_Subscribers)
         self.psubscribers: Any = defaultdict(_Subscribers)
         self.ssubscribers: Any = defaultdict(_Subscribers)
@@ -372,18 +141,6 @@ class Engine(FakeServer):
             self.journal.begin(writing=True)
         for dataset in self.dbs.values():
             dataset.clear()
-
-
-class _Datasets(dict[int, _Dataset]):
-    """The numbered databases, made when first asked for."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__()
-        self._engine = engine
-
-    def __missing__(self, index: int) -> _Dataset:
-        dataset = self[index] = _Dataset(self._engine, index)
-        return dataset
 
 
 class Session(FakeSocket):
@@ -580,21 +337,3 @@ class PlainSession(Session):
 
     def refuse(self, line: str) -> None:
         self.replies.append(Error(line))
-
-
-class engine_active:
-    """While a command of *engine* is carried out, fakeredis's time and chance are that engine's."""
-
-    __slots__ = ("_before", "_engine")
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._before: Engine | None = None
-
-    def __enter__(self) -> None:
-        global _active
-        self._before, _active = _active, self._engine
-
-    def __exit__(self, *error: object) -> None:
-        global _active
-        _active = self._before

@@ -281,9 +281,9 @@ def install() -> None:
         return
     import redis.connection as library
 
-    from harness.sim.services import redis_engine
+    from harness.sim.services import redis_standins
 
-    redis_engine.install()
+    redis_standins.install()
     _cut(library.Connection, _peer)
     _cut(library.SSLConnection, _peer)
     _cut(library.UnixDomainSocketConnection, lambda connection: (connection.path, 0))
@@ -298,13 +298,13 @@ def uninstall() -> None:
     """Give redis-py and fakeredis their own functions back."""
     if not _originals:
         return
-    from harness.sim.services import redis_engine
+    from harness.sim.services import redis_standins
 
     for (owner, name), original in _originals.items():
         setattr(owner, name, original)
     _originals.clear()
     _service.on_new_server.remove(_forget_real_sockets)
-    redis_engine.uninstall()
+    redis_standins.uninstall()
 
 
 def _peer(connection: Any) -> tuple[str, int]:
