@@ -37,6 +37,7 @@ from harness.sim.services.timebase import KernelTimebase
 from harness.sim.wire import botocore as botocore_wire
 from harness.sim.wire import http as http_wire
 from harness.sim.wire import redis as redis_wire
+from harness.sim.wire import sqlite as sqlite_wire
 
 __all__ = ["SimulatedRun", "install", "uninstall"]
 
@@ -57,10 +58,12 @@ def install() -> None:
     botocore_wire.install()
     redis_wire.install()
     http_wire.install()
+    sqlite_wire.install()
 
 
 def uninstall() -> None:
     """Take the shims out again."""
+    sqlite_wire.uninstall()
     http_wire.uninstall()
     redis_wire.uninstall()
     botocore_wire.uninstall()
