@@ -237,6 +237,9 @@ _GENERAL = (
     ),
 )
 
+#: The operations that carry messages to and from a queue.
+_CARRIERS = frozenset({"SendMessage", "SendMessageBatch", "ReceiveMessage"})
+
 _SQS = (
     Kind(
         name="partial-failure",
@@ -251,29 +254,29 @@ _SQS = (
     Kind(
         name="duplicate",
         layer="sqs",
-        summary="A standard queue delivers messages that it delivers now once more, to whoever asks next.",
-        phrase="delivers messages twice",
+        summary="A standard queue delivers a message of this call once more although nothing was wrong with it.",
+        phrase="has messages delivered twice",
         decide=_duplicate,
-        operations=frozenset({"ReceiveMessage"}),
+        operations=_CARRIERS,
         source=_STANDARD,
     ),
     Kind(
         name="reorder",
         layer="sqs",
-        summary="A standard queue delivers out of order.",
-        phrase="delivers out of order",
+        summary="A standard queue delivers out of order; a FIFO queue does not.",
+        phrase="has messages delivered out of order",
         decide=_reorder,
-        operations=frozenset({"ReceiveMessage"}),
+        operations=_CARRIERS,
         source=_STANDARD,
     ),
     Kind(
         name="delay",
         layer="sqs",
-        summary="A message that was sent can be received only after a while.",
-        phrase="shows what is sent {seconds} s later",
+        summary="A message that was sent, or would be received now, can be received only after a while.",
+        phrase="has messages delivered {seconds} s later",
         decide=_delay,
         parameters=(Parameter("seconds", "positive", 60, "how much later, in seconds"),),
-        operations=frozenset({"SendMessage", "SendMessageBatch"}),
+        operations=_CARRIERS,
         source="Amazon SQS developer guide: SQS is distributed, a sent message may take a while to be received",
     ),
     Kind(

@@ -241,6 +241,7 @@ class FaultEngine:
                 make_error(one.parameters["error"], "", field=f"faults[{one.index}].parameters.error")
         self._passable = [one for one in self._faults if one.at_passings]
         self._slots: dict[str, dict[str, _Slot]] = {"before": {}, "middle": {}, "after": {}}
+        self._in_middle = tuple(one for one in self._passable if one.side == "middle")
         self._reach: dict[str, tuple[_Compiled, ...]] = {}
         self._jumped: list[tuple[_Compiled, str]] = []
         #: The key of the message that each actor handles now, and who has not yet come to the handler's middle.
@@ -375,11 +376,11 @@ class FaultEngine:
         reach = self._reach.get(point)
         if reach is None:
             reach = self._reach[point] = tuple(one for one in self._passable if one.reaches(point))
-        if not reach and not self.before_middle:
+        if self.before_middle and self.kernel.current in self.before_middle:
+            reach += self._in_middle  # this call is the handler's middle
+        if not reach:
             return False
         now_us = self.kernel.now_us
-        if self.before_middle and self.kernel.current in self.before_middle and self.may_strike("handler", within_us):
-            return True
         return any(not one.spent and one.start_us <= now_us + within_us and now_us < one.end_us for one in reach)
 
     # what happens when a fault strikes

@@ -189,7 +189,7 @@ class Passing:
 Decide = Callable[[Passing], "Decision | None"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # each kind exists once: compared and hashed by identity
 class Kind:
     """One kind of fault.
 
@@ -275,8 +275,10 @@ def find(layer: str, name: object) -> Kind:
     kinds = for_layer(layer)
     if isinstance(name, str) and name in kinds:
         return kinds[name]
-    elsewhere = sorted({kind.layer for kind in all_kinds() if kind.name == name})
-    what = "a target of every layer (*)" if layer == "*" else f"a {layer} target"
+    spelt = name.replace("_", "-") if isinstance(name, str) else name
+    elsewhere = sorted({kind.layer for kind in all_kinds() if kind.name == spelt and spelt not in kinds})
+    article = "an" if layer == "aws" else "a"
+    what = "a target of every layer (*)" if layer == "*" else f"{article} {layer} target"
     remedy = f"There it is one of: {', '.join(kinds)}"
     if elsewhere:
         message = f"{name!r} is a kind of {', '.join(elsewhere)} and cannot be given at {what}"

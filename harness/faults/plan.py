@@ -237,7 +237,7 @@ class Fault:
 
 def _lasting(kind: str, parameters: Mapping[str, Any]) -> float | None:
     """How long after its strike a fault's work goes on, in seconds; ``None``: for ever."""
-    if kind in ("hang", "poison"):
+    if kind == "hang":
         return None
     if kind == "crash":
         return parameters["restart_after"]  # type: ignore[no-any-return]

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -76,6 +76,7 @@ class _Process(Protocol):
     def name(self) -> str: ...
     @property
     def environ(self) -> Mapping[str, str]: ...
+    def instances(self) -> Iterable[str]: ...
 
 
 class ScenarioNames(Protocol):
@@ -106,11 +107,18 @@ def known_names(scenario: ScenarioNames, backend: str = "memory") -> Known:
             stubs += _HTTP_TEMPLATE.findall(value)
     return Known(
         queues=scenario.sources,
-        processes=tuple(process.name for process in scenario.processes),
+        processes=tuple(dict.fromkeys(_process_names(scenario))),
         dependencies=tuple(dict.fromkeys(stubs)) or None,
         handler=scenario.handler is not None,
         backend=backend,
     )
+
+
+def _process_names(scenario: ScenarioNames) -> Iterator[str]:
+    """The names of the processes and of each instance of them."""
+    for process in scenario.processes:
+        yield process.name
+        yield from process.instances()
 
 
 def validate(plan: FaultPlan, scenario: ScenarioNames, backend: str = "memory") -> None:
