@@ -78,14 +78,16 @@ KINDS: dict[str, str] = {
     "`half_open_permits`, `success_threshold`, `mode` (consecutive, count, time)",
     "breaker.transition": "a breaker changed its state; `breaker`, `from`, `to`, `generation`, `reason`",
     "breaker.call": "a call went through a breaker or was refused; `breaker`, `outcome` (success, failure, ignored, "
-    "rejected), `state`, `generation` (of the state in which the call began), `error`, `transient`",
+    "rejected), `state`, `generation` (of the state in which the call began), `error`, `transient`, `call` (that "
+    "began; null if rejected)",
     "breaker.begin": "a call was let in; `breaker`, `state`, `generation`, `call`",
     "retry.policy": "a retry policy was made or first used; `policy`, `library`, `max_attempts`, `cap`, `deadline`",
     "retry.attempt": "an attempt ended; `policy`, `call`, `attempt` (from 1), `outcome` (success, error), `error`, "
     "`permanent` (true, false, null)",
     "retry.sleep": "a policy waits before the next attempt; `policy`, `call`, `attempt` (that failed), `delay`, "
     "`low`, `high` (the allowed band, null where unknown)",
-    "retry.end": "a policy gave its answer; `policy`, `call`, `attempts`, `outcome` (success, error), `error`",
+    "retry.end": "a policy gave its answer; `policy`, `call`, `attempts`, `outcome` (success, error), `error`, "
+    "`reason` (success, permanent, unknown, attempts, deadline, budget, hint, stopped; where known)",
     "degradation.level": "the level changed; `level`, `before`, `health`",
     "degradation.measure": "a measure was applied or lifted; `measure`, `active`",
     "monitoring.count": "errors were counted; `metric`, `value`",

@@ -16,48 +16,104 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.resilience.backoff import (
         Constant as Constant,
+    )
+    from harness.resilience.backoff import (
         Custom as Custom,
+    )
+    from harness.resilience.backoff import (
         Exponential as Exponential,
+    )
+    from harness.resilience.backoff import (
         Fibonacci as Fibonacci,
     )
     from harness.resilience.breaker import (
         CircuitBreaker as CircuitBreaker,
+    )
+    from harness.resilience.breaker import (
         CircuitBreakerOpenException as CircuitBreakerOpenException,
+    )
+    from harness.resilience.breaker import (
         CircuitState as CircuitState,
+    )
+    from harness.resilience.breaker import (
         watch_breakers as watch_breakers,
     )
     from harness.resilience.budget import (
         AdaptiveThrottle as AdaptiveThrottle,
+    )
+    from harness.resilience.budget import (
         LocallyThrottledError as LocallyThrottledError,
+    )
+    from harness.resilience.budget import (
         RetryQuota as RetryQuota,
+    )
+    from harness.resilience.budget import (
         RetryRatio as RetryRatio,
     )
     from harness.resilience.errors import (
         AuthenticationError as AuthenticationError,
+    )
+    from harness.resilience.errors import (
         Classification as Classification,
+    )
+    from harness.resilience.errors import (
         Diagnosis as Diagnosis,
+    )
+    from harness.resilience.errors import (
         ErrorRegistry as ErrorRegistry,
+    )
+    from harness.resilience.errors import (
         InvalidMessageFormatError as InvalidMessageFormatError,
+    )
+    from harness.resilience.errors import (
         MessageTooLargeError as MessageTooLargeError,
+    )
+    from harness.resilience.errors import (
         NetworkTimeoutError as NetworkTimeoutError,
+    )
+    from harness.resilience.errors import (
         PermanentError as PermanentError,
+    )
+    from harness.resilience.errors import (
         ServiceUnavailableError as ServiceUnavailableError,
+    )
+    from harness.resilience.errors import (
         ThrottlingError as ThrottlingError,
+    )
+    from harness.resilience.errors import (
         TransientError as TransientError,
+    )
+    from harness.resilience.errors import (
         classify as classify,
+    )
+    from harness.resilience.errors import (
         diagnose as diagnose,
+    )
+    from harness.resilience.errors import (
         raise_for_response as raise_for_response,
+    )
+    from harness.resilience.errors import (
         register_permanent as register_permanent,
+    )
+    from harness.resilience.errors import (
         register_transient as register_transient,
+    )
+    from harness.resilience.errors import (
         retry_after as retry_after,
     )
     from harness.resilience.retry import (
         ExponentialBackoffRetry as ExponentialBackoffRetry,
+    )
+    from harness.resilience.retry import (
         Retry as Retry,
+    )
+    from harness.resilience.retry import (
         watch_retries as watch_retries,
     )
     from harness.resilience.windows import (
         CountWindow as CountWindow,
+    )
+    from harness.resilience.windows import (
         TimeWindow as TimeWindow,
     )
 

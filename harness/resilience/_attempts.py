@@ -18,7 +18,7 @@ __all__ = ["Attempt", "AttemptEnded", "Attempts", "Call", "CallFinished", "Retry
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """An attempt ended; ``error`` is ``None`` if it succeeded. ``call`` numbers the calls of one policy."""
+    """An attempt ended; ``error`` is ``None`` if it succeeded. ``call`` numbers the calls of this process."""
 
     retry: Retry
     call: int

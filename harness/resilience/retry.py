@@ -67,6 +67,7 @@ T = TypeVar("T")
 
 
 _watchers: tuple[RetryListener, ...] = ()
+_numbers = count(1)  # of calls; taking one is atomic
 
 
 def watch_retries(listener: RetryListener) -> Callable[[], None]:
@@ -142,7 +143,6 @@ class Retry:
         self._sleep = sleep
         self._async_sleep = async_sleep
         self._random = random
-        self._numbers = count(1)
         # With none of these, a success needs no book-keeping.
         self._plain = deadline is None and budget is None and not self.listeners
 
@@ -176,7 +176,7 @@ class Retry:
             try:
                 result = func(*args, **kwargs)
             except Exception as error:
-                call = Call(self, next(self._numbers), None)
+                call = Call(self, next(_numbers), None)
                 delay = call.failed(error)
                 if delay is None:
                     raise
@@ -267,7 +267,7 @@ class Retry:
 
     def begin(self) -> Call:
         """The book-keeping of one more call."""
-        return Call(self, next(self._numbers), self.now() if self.deadline is not None else None)
+        return Call(self, next(_numbers), self.now() if self.deadline is not None else None)
 
     def now(self) -> float:
         return self._clock() if self._clock is not None else time.monotonic()

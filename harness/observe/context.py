@@ -1,0 +1,94 @@
+"""What the observers of one run share: where to write, and the names of what they see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+from harness.resilience.errors import Classification, classify
+
+__all__ = ["Context", "Record", "error_name", "is_permanent", "is_transient"]
+
+
+class Record(Protocol):
+    """Writes one event of the history; returns its number."""
+
+    def __call__(self, kind: str, message: str | None = None, **fields: Any) -> int: ...
+
+
+class Context:
+    """One run as the observers see it.
+
+    Names are given in order of first sight, so that they are the same in
+    every run of the same seed: the user's name, or ``breaker-1``, ``retry-1``.
+    A second breaker of the same name (another process has one) is ``name-2``.
+    """
+
+    def __init__(self, record: Record, active: Callable[[], bool]) -> None:
+        self.record = record
+        self.active = active
+        self._taken: dict[str, int] = {}
+        self._breakers: WeakKeyDictionary[object, str] = WeakKeyDictionary()
+        self._policies: dict[Hashable, str] = {}
+        self._calls: dict[str, int] = {}
+
+    def breaker(self, breaker: object, given: str | None) -> tuple[str, bool]:
+        """The breaker's name in this run, and whether it is seen for the first time."""
+        name = self._breakers.get(breaker)
+        if name is not None:
+            return name, False
+        name = self._new_name(given, "breaker")
+        self._breakers[breaker] = name
+        return name, True
+
+    def policy(self, key: Hashable, given: str | None) -> tuple[str, bool]:
+        """The name of the policy that *key* stands for, and whether it is seen for the first time.
+
+        Policies of the same limits are one policy, however many objects stand
+        for it: many programs make one for each call.
+        """
+        name = self._policies.get(key)
+        if name is not None:
+            return name, False
+        name = self._policies[key] = self._new_name(given, "retry")
+        return name, True
+
+    def next_call(self, name: str) -> int:
+        """A number for one more call of the breaker or policy called *name*, from 1."""
+        number = self._calls[name] = self._calls.get(name, 0) + 1
+        return number
+
+    def _new_name(self, given: str | None, kind: str) -> str:
+        base = given or kind
+        number = self._taken[base] = self._taken.get(base, 0) + 1
+        if given:
+            return given if number == 1 else f"{given}-{number}"
+        return f"{kind}-{number}"
+
+
+def error_name(error: BaseException | None) -> str | None:
+    """The AWS code of a botocore ``ClientError``, else the name of the class."""
+    if error is None:
+        return None
+    response = getattr(error, "response", None)
+    if isinstance(response, Mapping) and isinstance(response.get("Error"), Mapping):
+        code = response["Error"].get("Code")
+        if code:
+            return str(code)
+    return type(error).__name__
+
+
+def is_transient(classification: Classification | None) -> bool | None:
+    """True, False (permanent) or ``None`` (unknown), as ``breaker.call`` says it."""
+    if classification is None or classification is Classification.UNKNOWN:
+        return None
+    return classification is Classification.TRANSIENT
+
+
+def is_permanent(error: BaseException | None) -> bool | None:
+    """True, False (transient) or ``None`` (unknown), as ``retry.attempt`` says it."""
+    if error is None:
+        return None
+    transient = is_transient(classify(error))
+    return None if transient is None else not transient

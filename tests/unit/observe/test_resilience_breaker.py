@@ -1,0 +1,108 @@
+"""The project's breaker, observed."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.resilience import CircuitBreaker, CircuitBreakerOpenException, CountWindow
+from tests.unit.observe.helpers import Clock, fail, observed
+
+
+def test_a_whole_outage_is_written_in_order() -> None:
+    """Made, failed, opened, refused, probed and closed: each is one event with its generation."""
+    clock = Clock()
+    with observed() as record:
+        breaker = CircuitBreaker(1, 30, name="payments", clock=clock)
+        with pytest.raises(ConnectionError):
+            breaker.call(fail, ConnectionError("down"))
+        with pytest.raises(CircuitBreakerOpenException):
+            breaker.call(int)
+        clock.now += 30
+        breaker.call(int)
+    assert record.events == [
+        {
+            "kind": "breaker.created",
+            "breaker": "payments",
+            "library": "harness",
+            "failure_threshold": 1,
+            "recovery_timeout": 30,
+            "half_open_permits": 1,
+            "success_threshold": 1,
+            "mode": "consecutive",
+        },
+        {"kind": "breaker.begin", "breaker": "payments", "state": "closed", "generation": 1, "call": 1},
+        _ended("failure", "closed", 1, call=1, error="ConnectionError", transient=True),
+        _changed("closed", "open", 2, "1 consecutive failures"),
+        _ended("rejected", "open", 2, call=None),
+        _changed("open", "half_open", 3, "recovery timeout passed"),
+        {"kind": "breaker.begin", "breaker": "payments", "state": "half_open", "generation": 3, "call": 2},
+        _ended("success", "half_open", 3, call=2),
+        _changed("half_open", "closed", 4, "1 probes succeeded"),
+    ]
+
+
+def _ended(
+    outcome: str, state: str, generation: int, *, call: int | None, error: str | None = None, transient: object = None
+) -> dict[str, object]:
+    return {
+        "kind": "breaker.call",
+        "breaker": "payments",
+        "outcome": outcome,
+        "state": state,
+        "generation": generation,
+        "error": error,
+        "transient": transient,
+        "call": call,
+    }
+
+
+def _changed(before: str, after: str, generation: int, reason: str) -> dict[str, object]:
+    return {
+        "kind": "breaker.transition",
+        "breaker": "payments",
+        "from": before,
+        "to": after,
+        "generation": generation,
+        "reason": reason,
+    }
+
+
+def test_names_follow_the_order_of_creation_and_never_clash() -> None:
+    """Nameless breakers are numbered in order, and two of one name stay apart."""
+    with observed() as record:
+        CircuitBreaker()
+        CircuitBreaker(window=CountWindow(20))
+        keep = [CircuitBreaker(name="db"), CircuitBreaker(name="db")]
+    created = record.of("breaker.created")
+    assert [event["breaker"] for event in created] == ["breaker-1", "breaker-2", "db", "db-2"]
+    assert [event["mode"] for event in created] == ["consecutive", "count", "consecutive", "consecutive"]
+    assert len(keep) == 2
+
+
+def test_a_breaker_made_before_the_run_is_seen_in_it() -> None:
+    """A module-level breaker is announced at its first call in the run."""
+    breaker = CircuitBreaker(name="early")
+    breaker.call(int)
+    with observed() as record:
+        breaker.call(int)
+        breaker.call(int)
+    assert record.kinds() == ["breaker.created", *["breaker.begin", "breaker.call"] * 2]
+
+
+def test_nothing_is_written_outside_the_run() -> None:
+    """While no run is in force, and after the observers are gone, calls leave no trace."""
+    breaker = CircuitBreaker()
+    with observed() as record:
+        record.running = False
+        breaker.call(int)
+    breaker.call(int)
+    assert record.events == []
+
+
+def test_a_permanent_error_is_told_as_ignored() -> None:
+    """What a bad message raises is no failure of the service, and says so."""
+    with observed() as record:
+        with pytest.raises(UnicodeDecodeError):
+            CircuitBreaker().call(b"\xff".decode)
+    assert record.of("breaker.call")[0]["outcome"] == "ignored"
+    assert record.of("breaker.call")[0]["transient"] is False
