@@ -25,9 +25,7 @@ class PointsSink:
     def point(self, name: str) -> None:
         if self._kernel.current is None:
             return
-        target = f"point.{name}"
-        self._engine.passing(target, "before")
-        self._engine.passing(target, "after")
+        self._engine.passing(f"point.{name}", "before")  # a moment: it has one side
 
     def always(self, condition: bool, name: str) -> None:
         if self._kernel.current is not None and not condition:
