@@ -1,0 +1,64 @@
+"""``harness doctor``: what is installed, and what can run here."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import sys
+from importlib import metadata
+
+import click
+
+__all__ = ["command"]
+
+#: What each extra needs, by import name; the first is what a plain ``harness run`` cannot do without.
+_NEEDS: dict[str, tuple[tuple[str, str], ...]] = {
+    "sim": (
+        ("greenlet", "greenlet"),
+        ("boto3", "boto3"),
+        ("redis", "redis"),
+        ("fakeredis", "fakeredis"),
+        ("lupa", "lupa"),
+        ("hypothesis", "hypothesis"),
+        ("matplotlib", "matplotlib"),
+        ("orjson", "orjson"),
+        ("click", "click"),
+        ("rich", "rich"),
+        ("jinja2", "jinja2"),
+        ("junitparser", "junitparser"),
+        ("jsonpath", "python-jsonpath"),
+    ),
+    "moto": (("moto", "moto"),),
+    "live": (("toxiproxy", "toxiproxy-python"),),
+    "load": (("locust", "locust"),),
+    "pytest": (("pytest", "pytest"),),
+}
+
+
+@click.command("doctor")
+def command() -> int:
+    """Say what is installed and what can run here. Exit code 3 if something that `harness run` needs is missing."""
+    import harness
+    from harness import config
+
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    click.echo(f"harness {harness.__version__} on Python {platform.python_version()}, {platform.platform()}")
+    if not good:
+        click.echo("✗ Python: 3.11, 3.12 or 3.13 is needed")
+    missing = {extra: _missing(extra) for extra in _NEEDS}
+    for extra, names in missing.items():
+        state = f"✗ {extra}: missing {', '.join(names)}" if names else f"✓ {extra}: {_versions(extra)}"
+        remedy = f"  (pip install 'resilience-harness[{extra}]')" if names else ""
+        click.echo(state + remedy)
+    found = config.load()
+    click.echo(f"settings: {found.source or 'none (defaults)'}")
+    click.echo(f"scenarios: {', '.join(str(path) for path in found.folders()) or 'the built-in catalogue'}")
+    return 0 if good and not missing["sim"] else 3
+
+
+def _missing(extra: str) -> list[str]:
+    return [name for module, name in _NEEDS[extra] if importlib.util.find_spec(module) is None]
+
+
+def _versions(extra: str) -> str:
+    return ", ".join(f"{name} {metadata.version(name)}" for _, name in _NEEDS[extra])

@@ -1,0 +1,120 @@
+"""One scenario run for a command: run, verify, draw, and give the entry that reports take."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import EnvironmentFailed
+
+if TYPE_CHECKING:
+    from harness.result import Result
+    from harness.scenario import Scenario
+
+__all__ = ["Job", "execute", "interrupted", "refresh"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What to run and how; JSON both ways, since workers get it through a pipe.
+
+    *folder* is where the run writes, *place* where that will be afterwards.
+    """
+
+    file: str
+    name: str
+    folder: str
+    place: str
+    seed: int = 0
+    backend: str = "memory"
+    durable: bool = False
+    verify: bool = False
+    draw: bool = True
+    objectives: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Job:
+        return cls(**value)
+
+
+def execute(scenario: Scenario, job: Job) -> dict[str, Any]:
+    """Run *scenario* as *job* says. What it prints goes to standard error.
+
+    Raises:
+        UsageError: the scenario or its plan is wrong.
+    """
+    from harness import runner
+
+    folder = Path(job.folder)
+    with redirect_stdout(sys.stderr):
+        try:
+            result = runner.run(
+                scenario,
+                seed=job.seed,
+                backend=job.backend,
+                out=folder,
+                options=runner.Options(durable=job.durable),
+            )
+        except EnvironmentFailed as error:
+            return _failed(scenario, job, str(error))
+    entry = _entry(result, job)
+    if job.verify and result.verdict not in ("left out", "error"):
+        from harness.cli.verify import verify
+
+        difference = verify(job, result.history)
+        if difference:
+            entry = {**entry, "verdict": "error", "reason": difference}
+    return refresh(entry, result, folder) if job.draw else entry
+
+
+def refresh(entry: Mapping[str, Any], result: Result, folder: Path) -> dict[str, Any]:
+    """*entry* with its picture drawn into *folder* and the texts of its evidence."""
+    from harness.report.folder import draw
+
+    return draw(folder, entry, result.history.header, result.history.events)
+
+
+def _entry(result: Result, job: Job) -> dict[str, Any]:
+    entry = result.to_json()
+    if result.history_file is not None:
+        entry["history"] = str(Path(job.place) / result.history_file.relative_to(job.folder))
+    entry["stacks"] = dict(result.stacks)
+    return entry
+
+
+def _failed(scenario: Scenario, job: Job, reason: str) -> dict[str, Any]:
+    """The entry of a run whose environment could not be started."""
+    return {
+        "name": scenario.name,
+        "verdict": "error",
+        "seed": job.seed,
+        "backend": job.backend,
+        "simulated_seconds": 0.0,
+        "wall_seconds": 0.0,
+        "history": None,
+        "messages": {},
+        "recovery_seconds": None,
+        "faults": {},
+        "invariants": [],
+        "reason": reason,
+        "sentence": scenario.sentence,
+        "command": f"harness run {scenario.file or scenario.name} --seed {job.seed} --backend {job.backend}",
+    }
+
+
+def interrupted(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of a run that was broken off: it is judged as nothing."""
+    return {**entry, "verdict": "error", "reason": "interrupted", "invariants": [], "unstruck": []}
+
+
+def discard(folder: Path, name: str) -> None:
+    """Take away what a run that is not to be reported has written."""
+    shutil.rmtree(folder / name, ignore_errors=True)
