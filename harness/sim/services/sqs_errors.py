@@ -8,12 +8,15 @@ recorded the function says so.
 
 from __future__ import annotations
 
+from harness.sim.services.errors import ServiceError
+
 __all__ = [
     "SqsError",
     "batch_ids_not_distinct",
     "batch_too_long",
     "empty_batch",
     "empty_string_attribute",
+    "fifo_only",
     "invalid_attribute_value",
     "invalid_batch_id",
     "invalid_contents",
@@ -35,24 +38,8 @@ __all__ = [
 _PREFIX = "AWS.SimpleQueueService."
 
 
-class SqsError(Exception):
-    """SQS refuses a call. Raised by every operation of the service.
-
-    Attributes:
-        code: the query protocol's code, boto3's ``Error.Code``.
-        shape: the JSON protocol's error type, without its namespace.
-        status: the HTTP status.
-        message: the text.
-        sender_fault: whether the caller is to blame.
-    """
-
-    def __init__(self, code: str, shape: str, message: str, status: int = 400, *, sender_fault: bool = True) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.shape = shape
-        self.status = status
-        self.message = message
-        self.sender_fault = sender_fault
+class SqsError(ServiceError):
+    """SQS refuses a call. Raised by every operation of the service; what it carries is documented at its base."""
 
     @property
     def query_message(self) -> str:

@@ -221,11 +221,12 @@ class Queue:
             message.received_us = now_us
             if not message.first_received_us:
                 message.first_received_us = now_us
-            if message.state == GONE:  # a copy that survived its deletion
-                continue
-            if timeout_us > 0:
+            if message.state == GONE:  # a copy that survived its deletion, and comes this once
+                message.visible_at = now_us + timeout_us
+            elif timeout_us > 0:
                 self._hide(message, IN_FLIGHT, now_us + timeout_us)
             else:
+                message.visible_at = now_us
                 self._show(message)
 
     def _exhausted(self, message: Message, now_us: int) -> bool:

@@ -99,7 +99,7 @@ class Receiving(Sending):
                 queue=queue.name,
                 receive_count=message.receive_count,
                 handle=handle,
-                visible_at=self._seconds(message.visible_at if message.visible_at else message.received_us),
+                visible_at=self._seconds(message.visible_at),
             )
             answer: dict[str, Any] = {
                 "MessageId": message.id,

@@ -1,0 +1,266 @@
+"""Joins unmodified boto3 clients to the run's services.
+
+=============================  ====================================================
+``botocore.py``                installs the wire; the cut at ``URLLib3Session.send``
+``botocore_exchange.py``       one request: faults, latency, the service, its clock
+``botocore_protocols.py``      AWS's protocols from the server's side
+``botocore_shortcut.py``       the way past serialising, signing and parsing
+``botocore_clients.py``        cheap clients, and clients made before the run
+``botocore_privates.py``       the private names of botocore that are touched
+=============================  ====================================================
+
+The cut is made for the class, so that clients made before the run, resources
+and paginators go through it. Whatever host a request names, it reaches the
+run's services; the region is the client's. Outside a run everything is as it
+was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+
+from harness.errors import RealWorld
+from harness.sim import world as _world
+from harness.sim.services.errors import ServiceError
+from harness.sim.verdicts import Answer
+from harness.sim.wire import botocore_clients as _clients
+from harness.sim.wire import botocore_privates as _privates
+from harness.sim.wire import botocore_shortcut as _shortcut
+from harness.sim.wire.botocore_exchange import Call, Failed, exchange, run_state
+from harness.sim.wire.botocore_protocols import Malformed, Reply, decode_json, decode_query, encode_error, encode_result
+from harness.sim.wire.botocore_shortcut import short_cut
+from harness.sim.world import World
+
+__all__ = ["environ", "install", "short_cut", "uninstall"]
+
+#: Where clients are told to go: loopback, on a port where nothing ever listens (discard).
+ENDPOINT_URL = "http://127.0.0.1:9"
+
+_undo: list[Callable[[], None]] = []
+
+
+def environ() -> dict[str, str]:
+    """The AWS settings of a run: fake keys, no metadata service, none of the user's AWS files."""
+    return {
+        "AWS_ACCESS_KEY_ID": "AKIASIMULATEDKEY0001",
+        "AWS_SECRET_ACCESS_KEY": "simulated-secret-key",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": ENDPOINT_URL,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
+def install() -> None:
+    """Put the wire in; once more is nothing. Outside a run it does nothing.
+
+    Raises:
+        EnvironmentFailed: this version of botocore cannot be simulated.
+    """
+    if _undo:
+        return
+    _privates.check()
+    session, endpoint = _privates.httpsession.URLLib3Session, _privates.endpoint.Endpoint
+    client = _privates.client.BaseClient
+    _replace(session, "send", _cut(session.send))
+    _replace(endpoint, "make_request", _remember_operation(endpoint.make_request))
+    _replace(client, "_make_api_call", _shortcut.wrap(client._make_api_call))
+    for owner, name, value in (*_shortcut.replacements(), *_clients.replacements()):
+        _replace(owner, name, value)
+    _clients.find_early()
+
+
+def uninstall() -> None:
+    """Take the wire out; once more is nothing."""
+    while _undo:
+        _undo.pop()()
+    _clients.forget()
+
+
+def _replace(owner: Any, name: str, value: Any) -> None:
+    before = vars(owner)[name]
+    setattr(owner, name, value)
+    _undo.append(lambda: setattr(owner, name, before))
+
+
+# -- the full path ------------------------------------------------------------------
+
+
+def _remember_operation(original: Callable[..., Any]) -> Callable[..., Any]:
+    """While an actor makes a request, the wire knows which operation its bytes are."""
+
+    def make_request(self: Any, operation_model: Any, request_dict: dict[str, Any]) -> Any:
+        world = _world.current()
+        actor = world.kernel.current if world is not None else None
+        if world is None or actor is None:
+            return original(self, operation_model, request_dict)
+        calls = run_state(world).calls
+        before = calls.get(actor)
+        calls[actor] = (operation_model, request_dict["context"])
+        try:
+            return original(self, operation_model, request_dict)
+        finally:
+            if before is None:
+                calls.pop(actor, None)
+            else:
+                calls[actor] = before
+
+    return make_request
+
+
+def _cut(original: Callable[..., Any]) -> Callable[..., Any]:
+    def send(self: Any, request: Any) -> Any:
+        world = _world.current()
+        if world is None:
+            return original(self, request)
+        if world.kernel.current is None:
+            raise RealWorld(
+                f"a request to {request.url} from code that runs in no process of the simulation; "
+                "make AWS calls in a process or handler"
+            )
+        return _send(world, self, request)
+
+    return send
+
+
+def _send(world: World, session: Any, request: Any) -> Any:
+    state = run_state(world)
+    actor = world.kernel.current
+    known = state.calls.get(actor)
+    operation, protocol, region = _operation(request, known)
+    if operation is None:
+        raise EndpointConnectionError(
+            endpoint_url=request.url, error="harness: only AWS API requests of boto3 clients lead anywhere in a run"
+        )
+    model = operation.service_model
+    failed = state.replies.pop(actor, None)
+    result: dict[str, Any] = {}
+    if failed is None:
+        try:
+            call = _call(world, session, request, operation, protocol, region)
+            result = exchange(world, call)
+        except Malformed as malformed:
+            failed = Failed(ServiceError("SerializationException", "SerializationException", str(malformed)))
+        except Failed as failure:
+            failed = failure
+    if failed is not None and failed.refusal is None:
+        _break(failed, request)
+    headers = state.headers(world.kernel.now_us)
+    if failed is None:
+        reply = encode_result(protocol, model, operation, result, headers["x-amzn-RequestId"])
+    else:
+        reply = _refusal(protocol, model, failed.refusal, headers["x-amzn-RequestId"])
+    return _response(request, Reply(reply.status, {**headers, **reply.headers}, reply.body))
+
+
+def _operation(request: Any, known: tuple[Any, dict[str, Any]] | None) -> tuple[Any, str, str]:
+    """Which operation a request is, its protocol, and the client's region."""
+    if known is not None:
+        operation, context = known
+        protocol = operation.service_model.resolved_protocol
+        return operation, protocol, context.get("client_region") or "us-east-1"
+    # A request that no client made, signed and sent by hand.
+    headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+    region = "us-east-1"
+    _, _, scope = headers.get("authorization", "").partition("Credential=")
+    parts = scope.split(",")[0].split("/")
+    service = parts[3] if len(parts) >= 5 else "sqs"
+    if len(parts) >= 5:
+        region = parts[2]
+    target = headers.get("x-amz-target", "")
+    if target:
+        name, protocol = target.rpartition(".")[2], "json"
+    else:
+        _, _, rest = _text(request.body or b"").partition("Action=")
+        name, protocol = rest.split("&")[0], "query"
+    model = _clients.service_model(service)
+    if model is None or not name or name not in model.operation_names:
+        return None, protocol, region
+    return model.operation_model(name), protocol, region
+
+
+def _call(world: World, session: Any, request: Any, operation: Any, protocol: str, region: str) -> Call:
+    body = request.body or b""
+    if isinstance(body, str):
+        body = body.encode("utf-8")
+    elif not isinstance(body, (bytes, bytearray)):
+        body = body.read()
+    service = operation.service_model.service_name
+    if protocol == "json":
+        parameters = decode_json(operation.input_shape, bytes(body))
+    elif protocol == "query":
+        parameters = decode_query(service, operation.name, operation.input_shape, bytes(body))
+    else:
+        parameters = {}  # no simulated service speaks another protocol
+    timeout = _privates.read_timeout(session, request)
+    return Call(
+        service,
+        operation.name,
+        region,
+        parameters,
+        None if timeout is None else round(timeout * 1_000_000),
+        _signed_us(world, request),
+    )
+
+
+def _signed_us(world: World, request: Any) -> int:
+    """What the client's clock showed: the signature's date, or the process's clock where signing was skipped."""
+    stamp = request.headers.get("X-Amz-Date")
+    if stamp:
+        try:
+            moment = datetime.strptime(_text(stamp), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        except ValueError:
+            return 0
+        since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+        return (since.days * 86_400 + since.seconds) * 1_000_000
+    kernel = world.kernel
+    actor = kernel.current
+    assert actor is not None
+    return actor.process.wall_clock_us(kernel.now_us)
+
+
+def _text(value: bytes | bytearray | str) -> str:
+    return value if isinstance(value, str) else bytes(value).decode("latin-1")
+
+
+def _break(failed: Failed, request: Any) -> None:
+    """Raise what botocore raises when a connection fails so."""
+    url = request.url
+    if failed.broken == "timeout":
+        raise ReadTimeoutError(endpoint_url=url, error="Read timed out.")
+    if failed.broken == "refused":
+        raise EndpointConnectionError(endpoint_url=url, error="Connection refused")
+    raise ConnectionClosedError(error="Connection reset by peer", request=request, endpoint_url=url)
+
+
+def _refusal(protocol: str, model: Any, refusal: ServiceError | Answer | None, request_id: str) -> Reply:
+    assert refusal is not None
+    if isinstance(refusal, Answer):
+        if refusal.body:
+            return Reply(refusal.status, dict(refusal.headers), refusal.body)
+        error = ServiceError(
+            refusal.code, refusal.code, refusal.message, refusal.status, sender_fault=refusal.status < 500
+        )
+        reply = encode_error(protocol, model, error, request_id)
+        return Reply(reply.status, {**reply.headers, **refusal.headers}, reply.body)
+    return encode_error(protocol, model, refusal, request_id)
+
+
+class _Raw(BytesIO):
+    """The body as urllib3 would hand it over."""
+
+    def stream(self) -> Any:
+        yield self.read()
+
+
+def _response(request: Any, reply: Reply) -> Any:
+    content = None if getattr(request, "stream_output", False) else reply.body
+    return _privates.response(request.url, reply.status, reply.headers, _Raw(reply.body), content)

@@ -1,0 +1,263 @@
+"""One request to an AWS service and its answer, whatever path led here: faults, latency, the service's own clock.
+
+The full path (bytes through botocore's serialiser, signer, parser and retry
+handlers) and the short cut both call :func:`exchange`, so that points are
+passed, latencies drawn and events recorded in the same order on both.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.sim.process import EPOCH_US
+from harness.sim.services.errors import ServiceError
+from harness.sim.services.sts import StsService
+from harness.sim.verdicts import Answer, Lost, Refused, Reset, Slow, Twist, Verdict
+
+if TYPE_CHECKING:
+    from harness.sim.kernel import Kernel
+    from harness.sim.world import World
+
+__all__ = ["SKEW_SECONDS_MAX", "Call", "Failed", "RunState", "exchange", "run_state"]
+
+#: How far a request's time may be from AWS's own (IAM user guide, troubleshooting of Signature Version 4).
+SKEW_SECONDS_MAX = 900
+#: How long a client without a read timeout waits for an answer that never comes: until TCP gives up (Linux: 2 hours).
+NO_TIMEOUT_US = 7_200_000_000
+_SECOND = 1_000_000
+_NEVER = 1 << 62
+
+
+class Call(NamedTuple):
+    """A request as it leaves the client."""
+
+    service: str
+    operation: str
+    region: str
+    parameters: dict[str, Any]
+    read_timeout_us: int | None
+    #: What the client's wall clock showed when it signed, in microseconds since 1970.
+    signed_us: int
+
+
+class Failed(Exception):
+    """The caller gets no result: the service's refusal, an answer made by a fault, or a broken connection.
+
+    ``refusal`` is what the service answers; ``broken`` is "timeout",
+    "refused" or "reset" where no answer comes.
+    """
+
+    def __init__(self, refusal: ServiceError | Answer | None = None, broken: str = "") -> None:
+        super().__init__(broken or str(refusal))
+        self.refusal = refusal
+        self.broken = broken
+
+    @property
+    def name(self) -> str:
+        """The error's name for the history."""
+        if self.refusal is not None:
+            return self.refusal.code or str(self.refusal.status)
+        return _BROKEN_NAMES[self.broken]
+
+
+_BROKEN_NAMES = {
+    "timeout": "ReadTimeoutError",
+    "refused": "EndpointConnectionError",
+    "reset": "ConnectionClosedError",
+}
+
+
+class RunState:
+    """What the wire keeps for the length of one run."""
+
+    __slots__ = ("_date", "_date_s", "calls", "invocations", "replies", "requests", "sts")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.invocations = 0
+        #: The operation that an actor is in the middle of: (operation model, request context).
+        self.calls: dict[Any, tuple[Any, dict[str, Any]]] = {}
+        #: A failure that an actor met on the short cut, to be told on its full path.
+        self.replies: dict[Any, Failed] = {}
+        self.sts = StsService()
+        self._date_s = -1
+        self._date = ""
+
+    def headers(self, now_us: int) -> dict[str, str]:
+        """The headers of every answer. Numbers the request."""
+        self.requests += 1
+        second = now_us // _SECOND
+        if second != self._date_s:
+            self._date_s = second
+            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second + EPOCH_US // _SECOND)
+            self._date = moment.strftime("%a, %d %b %Y %H:%M:%S GMT")
+        return {"x-amzn-RequestId": f"{self.requests:08x}-0000-4000-8000-000000000000", "Date": self._date}
+
+
+def run_state(world: World) -> RunState:
+    """The wire's state of this run."""
+    state: RunState | None = world.wires.get("botocore")
+    if state is None:
+        state = world.wires["botocore"] = RunState()
+    return state
+
+
+def exchange(world: World, call: Call) -> dict[str, Any]:
+    """Carry out one request, in virtual time.
+
+    Raises:
+        Failed: the caller gets an error answer or none.
+    """
+    kernel = world.kernel
+    started_us = kernel.now_us
+    try:
+        return _exchange(world, kernel, call, started_us)
+    except Failed as failed:
+        world.record(
+            "call.failed",
+            point=f"aws.{call.service}.{call.operation}",
+            error=failed.name,
+            fault=None,
+            took=(kernel.now_us - started_us) / _SECOND,
+        )
+        raise
+
+
+def _exchange(world: World, kernel: Kernel, call: Call, started_us: int) -> dict[str, Any]:
+    hook = world.hook
+    point = f"aws.{call.service}.{call.operation}"
+    timeout_us = call.read_timeout_us
+    deadline_us = _NEVER if timeout_us is None else started_us + timeout_us
+    verdict = hook.passing(point, "before")
+    latency_us = hook.latency_us(point)
+    half_us = latency_us // 2
+    late = _sleep(kernel, half_us, deadline_us)
+    twist: Twist | None = None
+    if verdict is not None:
+        twist, slow = _obey(kernel, verdict, deadline_us, latency_us - half_us)
+        late = late or slow
+    refusal = _refuse_skew(call, kernel.now_us)
+    if refusal is not None:
+        _sleep(kernel, latency_us - half_us, deadline_us)
+        raise Failed(refusal)
+    try:
+        result, gave_up = _serve(world, call, twist, deadline_us)
+    except ServiceError as error:
+        _sleep(kernel, latency_us - half_us, deadline_us)
+        raise Failed(error) from None
+    late = late or gave_up
+    verdict = hook.passing(point, "after")
+    if not late:
+        late = _sleep(kernel, latency_us - half_us, deadline_us)
+    if verdict is not None:
+        _, slow = _obey(kernel, verdict, deadline_us, 0)
+        late = late or slow
+    if late:
+        raise Failed(broken="timeout")
+    return result
+
+
+def _sleep(kernel: Kernel, us: int, deadline_us: int) -> bool:
+    """Wait, but not beyond the caller's patience. True when that has run out."""
+    left_us = deadline_us - kernel.now_us
+    if us < left_us:
+        kernel.sleep_us(us)
+        return False
+    if left_us > 0:
+        kernel.sleep_us(left_us)
+    return True
+
+
+def _obey(kernel: Kernel, verdict: Verdict, deadline_us: int, back_us: int) -> tuple[Twist | None, bool]:
+    """Act on a verdict. Returns a twist for the service, and whether the caller's patience has run out."""
+    match verdict:
+        case Twist():
+            return verdict, False
+        case Slow(seconds):
+            return None, _sleep(kernel, round(seconds * _SECOND), deadline_us)
+        case Answer():
+            _sleep(kernel, back_us, deadline_us)
+            raise Failed(verdict)
+        case Lost():
+            # Without a timeout of its own the client waits until the connection is given up.
+            until_us = deadline_us if deadline_us != _NEVER else kernel.now_us + NO_TIMEOUT_US
+            if until_us > kernel.now_us:
+                kernel.sleep_us(until_us - kernel.now_us)
+            raise Failed(broken="timeout" if deadline_us != _NEVER else "reset")
+        case Refused():
+            raise Failed(broken="refused")
+        case Reset():
+            raise Failed(broken="reset")
+
+
+def _serve(world: World, call: Call, twist: Twist | None, deadline_us: int) -> tuple[dict[str, Any], bool]:
+    """The service's effect; true if its answer comes after the caller gave up."""
+    service = world.services.get(call.service)
+    if service is None:
+        if call.service != "sts":
+            raise ServiceError(
+                "NotSimulated",
+                "NotSimulated",
+                f"harness: the service {call.service!r} is not simulated; its operation {call.operation} "
+                f"reaches nothing in this run (simulated: {', '.join(sorted({*world.services, 'sts'}))})",
+                501,
+                sender_fault=False,
+            )
+        service = run_state(world).sts
+    kernel = world.kernel
+    patience_us = deadline_us - kernel.now_us
+    if call.operation == "ReceiveMessage" and patience_us <= 20 * _SECOND:
+        return _impatient_receive(kernel, service, call, twist, deadline_us)
+    return service.call(call.operation, call.parameters, region=call.region, twist=twist), False
+
+
+def _impatient_receive(
+    kernel: Kernel, service: Any, call: Call, twist: Twist | None, deadline_us: int
+) -> tuple[dict[str, Any], bool]:
+    """A long poll by a client that may hang up first: the service sees that and stops waiting."""
+    wait_s = call.parameters.get("WaitTimeSeconds")
+    if wait_s is None:
+        wait_s = service.wait_seconds(call.parameters, call.region)
+    patience_s = max(0, deadline_us - kernel.now_us) // _SECOND
+    if not isinstance(wait_s, int) or not patience_s < wait_s <= 20:
+        return service.call(call.operation, call.parameters, region=call.region, twist=twist), False
+    parameters = {**call.parameters, "WaitTimeSeconds": patience_s}
+    result = service.call(call.operation, parameters, region=call.region, twist=twist)
+    return result, not result and _sleep(kernel, _NEVER, deadline_us)
+
+
+def _refuse_skew(call: Call, now_us: int) -> Answer | None:
+    """AWS's answer to a request signed by a clock that is too far off; ``None`` where it is accepted."""
+    service_us = EPOCH_US + now_us
+    skew_us = call.signed_us // _SECOND * _SECOND - service_us
+    edge_us = SKEW_SECONDS_MAX * _SECOND
+    if -edge_us <= skew_us <= edge_us:
+        return None
+    if call.service == "s3":
+        text = "The difference between the request time and the server's time is too large."
+        return Answer(403, "RequestTimeTooSkewed", text)
+    signed, now = _stamp(call.signed_us), _stamp(service_us)
+    if skew_us < 0:
+        text = f"Signature expired: {signed} is now earlier than {_stamp(service_us - edge_us)} ({now} - 15 min.)"
+    else:
+        text = (
+            f"Signature not yet current: {signed} is still later than {_stamp(service_us + edge_us)} ({now} + 15 min.)"
+        )
+    status, code = _SKEWED.get(call.service, (403, "InvalidSignatureException"))
+    return Answer(status, code, text)
+
+
+#: Status and code of a refused signature: services that speak or once spoke query have the older code.
+_SKEWED = {
+    "cloudwatch": (403, "SignatureDoesNotMatch"),
+    "dynamodb": (400, "InvalidSignatureException"),
+    "sns": (403, "SignatureDoesNotMatch"),
+    "sqs": (403, "SignatureDoesNotMatch"),
+    "sts": (403, "SignatureDoesNotMatch"),
+}
+
+
+def _stamp(clock_us: int) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=clock_us)
+    return moment.strftime("%Y%m%dT%H%M%SZ")

@@ -1,0 +1,307 @@
+"""The short cut: a call without a failure needs no bytes.
+
+Serialising, signing and parsing a request costs botocore some 300 us and
+tells a caller nothing when all goes well. So a call whose parameters are
+plainly valid goes straight to :func:`exchange`, if nothing could tell the
+difference:
+
+* no fault can strike its point meanwhile,
+* every event handler of the client is botocore's own,
+* its retry state is at rest: legacy mode, or standard with a full quota
+  (adaptive never).
+
+If it fails after all, the call goes through the full path, which is told the
+failure that was met: botocore parses it and retries. What cannot take the
+short cut pays less on the full path: the user agent is built once, and a
+client with static keys and no handlers of the user's does not sign (the
+service then looks at the process's clock instead of the signature's date).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from botocore.credentials import Credentials
+
+from harness.sim import world as _world
+from harness.sim.wire import botocore_clients as _clients
+from harness.sim.wire import botocore_privates as _privates
+from harness.sim.wire.botocore_exchange import Call, Failed, exchange, run_state
+
+__all__ = ["replacements", "short_cut", "wrap"]
+
+#: Services whose handlers in botocore change nothing on the way in or out of a call without an error.
+SERVICES = frozenset({"sqs"})
+
+#: How far ahead a fault's window is looked for: the longest long poll, and latencies.
+HORIZON_US = 30_000_000
+
+_enabled = True
+_MARK = "_harness_wire"
+_OWN = "_harness_own"
+
+
+def short_cut(enabled: bool) -> bool:
+    """Allow or forbid the short cut in this process; returns what was in force. Histories are the same either way."""
+    global _enabled
+    before, _enabled = _enabled, enabled
+    return before
+
+
+# -- parameters that are plainly valid ------------------------------------------------
+
+Check = Callable[[Any], bool]
+
+
+def _check_for(shape: Any) -> Check:
+    """Accepts a value of exactly the shape's type; what it does not accept may still be valid."""
+    kind = shape.type_name
+    metadata = shape.metadata
+    if getattr(shape, "is_document_type", False) or metadata.get("union"):
+        return lambda value: False
+    low = metadata.get("min", 0)
+    if kind == "structure":
+        return _check_for_structure(shape)
+    if kind == "string":
+        return lambda value: value.__class__ is str and len(value) >= low
+    if kind in ("integer", "long"):
+        if "min" in metadata:
+            return lambda value: value.__class__ is int and value >= low
+        return lambda value: value.__class__ is int
+    if kind == "boolean":
+        return lambda value: value.__class__ is bool
+    if kind == "blob":
+        return lambda value: value.__class__ is bytes and len(value) >= low
+    if kind == "list":
+        member = _check_for(shape.member)
+        return lambda value: value.__class__ is list and len(value) >= low and all(map(member, value))
+    if kind == "map":
+        key, item = _check_for(shape.key), _check_for(shape.value)
+        return lambda value: (
+            value.__class__ is dict and len(value) >= low and all(map(key, value)) and all(map(item, value.values()))
+        )
+    return lambda value: False
+
+
+def _check_for_structure(shape: Any) -> Check:
+    members = {name: _check_for(member) for name, member in shape.members.items()}
+    required = tuple(shape.required_members)
+
+    def check(value: Any) -> bool:
+        if value.__class__ is not dict:
+            return False
+        for name in required:
+            if name not in value:
+                return False
+        for name, item in value.items():
+            accepts = members.get(name)
+            if accepts is None or not accepts(item):
+                return False
+        return True
+
+    return check
+
+
+class _Operation:
+    """What the short cut knows of one operation of one service model."""
+
+    __slots__ = ("accepts", "content_type", "point")
+
+    def __init__(self, service: str, model: Any, name: str) -> None:
+        shape = model.operation_model(name).input_shape
+        self.point = f"aws.{service}.{name}"
+        self.accepts: Check = _check_for(shape) if shape is not None else lambda value: value == {}
+        self.content_type = f"application/x-amz-json-{model.metadata.get('jsonVersion', '1.0')}"
+
+
+class _Known:
+    """What the short cut knows of one client."""
+
+    __slots__ = ("emitter", "mode", "operations", "quota", "region", "service", "timeout_us")
+
+    def __init__(self, client: Any) -> None:
+        model = client.meta.service_model
+        config = client.meta.config
+        self.service: str = model.service_name
+        self.region: str = client.meta.region_name
+        self.emitter = _privates.emitter_of(client.meta.events)
+        self.mode: str = (config.retries or {}).get("mode", "legacy")
+        self.quota = _privates.quota_of(client) if self.mode == "standard" else None
+        timeout = _privates.read_timeout(client._endpoint.http_session)
+        self.timeout_us = None if timeout is None else round(timeout * 1_000_000)
+        self.operations: dict[str, _Operation] | None = None
+        plain = (
+            self.service in SERVICES
+            and model.resolved_protocol == "json"
+            and self.mode in ("legacy", "standard")
+            and (self.mode == "legacy" or self.quota is not None)
+            and not config.use_fips_endpoint
+            and not config.use_dualstack_endpoint
+            and type(client._request_signer._credentials) is Credentials
+        )
+        if plain:
+            self.operations = _clients.shared(("short cut", id(model)), dict, model)
+
+    def operation(self, client: Any, name: str) -> _Operation | None:
+        """The operation *name* if a call of it may take the short cut now, as far as the client goes."""
+        operations = self.operations
+        if operations is None or not _is_own(self.emitter):
+            return None
+        if self.quota is not None and self.quota._available_capacity != self.quota._max_capacity:
+            return None
+        known = operations.get(name)
+        if known is None:
+            known = operations[name] = _Operation(self.service, client.meta.service_model, name)
+        return known
+
+
+# -- handlers ------------------------------------------------------------------------------
+
+
+def _is_own(emitter: Any) -> bool:
+    """Whether every handler is botocore's own: looked up once, then kept current by what changes handlers."""
+    own: bool | None = emitter.__dict__.get(_OWN)
+    if own is None:
+        own = emitter.__dict__[_OWN] = _privates.owns_all(emitter)
+    return own
+
+
+def _watch_register(original: Callable[..., Any]) -> Callable[..., Any]:
+    def _register_section(self: Any, event_name: str, handler: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.__dict__.get(_OWN) and not _privates.is_own(handler):
+            self.__dict__[_OWN] = False
+        return original(self, event_name, handler, *args, **kwargs)
+
+    return _register_section
+
+
+def _watch_unregister(original: Callable[..., Any]) -> Callable[..., Any]:
+    def unregister(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self.__dict__.pop(_OWN, None)
+        return original(self, *args, **kwargs)
+
+    return unregister
+
+
+# -- the call ------------------------------------------------------------------------------------
+
+
+def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``BaseClient._make_api_call`` with the short cut before it."""
+    recorder = _privates.history.get_global_history_recorder()
+
+    def _make_api_call(self: Any, operation_name: str, api_params: dict[str, Any]) -> Any:
+        world = _world.current()
+        if world is None or world.kernel.current is None:
+            return original(self, operation_name, api_params)
+        _clients.begin(world)
+        if not _enabled:
+            return original(self, operation_name, api_params)
+        known: _Known | None = self.__dict__.get(_MARK)
+        if known is None:
+            known = self.__dict__[_MARK] = _Known(self)
+        operation = known.operation(self, operation_name)
+        if (
+            operation is None
+            or world.hook.may_strike(operation.point, HORIZON_US)
+            or not operation.accepts(api_params)
+            or recorder._enabled
+        ):
+            return original(self, operation_name, api_params)
+        kernel = world.kernel
+        actor = kernel.current
+        assert actor is not None
+        call = Call(
+            known.service,
+            operation_name,
+            known.region,
+            api_params,
+            known.timeout_us,
+            actor.process.wall_clock_us(kernel.now_us),
+        )
+        try:
+            result = exchange(world, call)
+        except Failed as failed:
+            replies = run_state(world).replies
+            replies[actor] = failed
+            try:
+                return original(self, operation_name, api_params)
+            finally:
+                replies.pop(actor, None)
+        headers = run_state(world).headers(kernel.now_us)
+        result["ResponseMetadata"] = {
+            "RequestId": headers["x-amzn-RequestId"],
+            "HTTPStatusCode": 200,
+            "HTTPHeaders": {
+                "x-amzn-requestid": headers["x-amzn-RequestId"],
+                "date": headers["Date"],
+                "content-type": operation.content_type,
+            },
+            "RetryAttempts": 0,
+        }
+        return result
+
+    return _make_api_call
+
+
+# -- a cheaper full path ----------------------------------------------------------------------------
+
+
+class _Uuid:
+    """Stands for the uuid module in ``botocore.endpoint``: a request's invocation id is not drawn from the user's."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def uuid4(self) -> Any:
+        world = _world.current()
+        if world is None:
+            return self._real.uuid4()
+        state = run_state(world)
+        state.invocations += 1
+        return self._real.UUID(int=0x4000_8000_0000_0000_0000 | state.invocations << 96)
+
+
+def _memoise_user_agent(original: Callable[..., str]) -> Callable[..., str]:
+    def to_string(self: Any) -> str:
+        if _world.current() is None:
+            return original(self)
+        text: str | None = self.__dict__.get("_harness_text")
+        if text is None:
+            text = self.__dict__["_harness_text"] = original(self)
+        return text
+
+    return to_string
+
+
+def _skip_signature(original: Callable[..., Any]) -> Callable[..., Any]:
+    def sign(self: Any, operation_name: str, request: Any, *args: Any, **kwargs: Any) -> Any:
+        if (
+            not args
+            and not kwargs
+            and self._service_id.hyphenize() == "sqs"
+            and _world.current() is not None
+            and type(self._credentials) is Credentials
+            and _is_own(_privates.emitter_of(self._event_emitter))
+        ):
+            return None
+        return original(self, operation_name, request, *args, **kwargs)
+
+    return sign
+
+
+def replacements() -> list[tuple[Any, str, Any]]:
+    """What to put where: (owner, name, value)."""
+    emitter = _privates.hooks.HierarchicalEmitter
+    endpoint, signer, agent = _privates.endpoint, _privates.signers.RequestSigner, _privates.useragent.UserAgentString
+    return [
+        (emitter, "_register_section", _watch_register(emitter._register_section)),
+        (emitter, "unregister", _watch_unregister(emitter.unregister)),
+        (endpoint, "uuid", _Uuid(endpoint.uuid)),
+        (agent, "to_string", _memoise_user_agent(agent.to_string)),
+        (signer, "sign", _skip_signature(signer.sign)),
+    ]
