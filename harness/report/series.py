@@ -111,7 +111,7 @@ class Series:
     faults: list[FaultLane]
     breakers: list[BreakerBand]
     marks: list[Mark]
-    faults_over: float | None
+    faults_over: float | None  # the last strike, end of a window, restart or resumption: recovery is counted from here
 
     def mark_rows(self) -> dict[str, list[Mark]]:
         """Marks by row, rows in the order of their first mark, evidence of violations last."""
@@ -325,6 +325,7 @@ class _Reader:
         self._down: dict[str, int] = {}  # process -> its crash in _marks, until it runs again
         self._quiet: float | None = None
         self._faults = _lanes(header, end)
+        self._faults_over: float | None = None
 
     def step(self, event: Event) -> None:
         kind = event["kind"]
@@ -352,6 +353,8 @@ class _Reader:
             self._breakers.step(event)
         elif kind == "run.quiet":
             self._quiet = t
+        elif kind == "process.resume":
+            self._faults_over = t
         elif kind == "process.start":
             self._restart(event)
         elif kind in MARK_ROWS:
@@ -366,9 +369,13 @@ class _Reader:
         crashed = self._down.pop(str(event.get("process")), None)
         if crashed is not None:
             self._marks[crashed] = replace(self._marks[crashed], until=event["t"])
+        if event.get("incarnation", 1) > 1:
+            self._faults_over = event["t"]
 
     def _fault(self, event: Event) -> None:
         lane = self._faults.get(event.get("fault", -1))
+        if event["kind"] != "fault.start":
+            self._faults_over = event["t"]
         if lane is None:
             target = str(event.get("target") or event.get("point") or "fault")
             index = int(event.get("fault", -1))
@@ -396,7 +403,7 @@ class _Reader:
             faults=lanes,
             breakers=self._breakers.close(self._end),
             marks=self._marks,
-            faults_over=_faults_over(lanes, self._end),
+            faults_over=self._faults_over,
         )
 
 
@@ -417,24 +424,12 @@ def _lanes(header: Header, end: float) -> dict[int, FaultLane]:
     for index, fault in enumerate(plan.get("faults") or ()):
         start, stop = fault.get("start"), fault.get("end")
         window = None
-        if fault.get("nth") is None and (start is not None or stop is not None):
+        at_once = fault["target"].startswith("process") and fault["kind"] != "slow-start"  # strikes once, at its start
+        if fault.get("nth") is None and not at_once and (start is not None or stop is not None):
             window = Span(min(start or 0.0, end), min(end if stop is None else stop, end))
         side, probability = fault.get("side", "before"), float(fault.get("probability", 1.0))
         lanes[index] = FaultLane(index, fault["target"], fault["kind"], side, window, probability)
     return lanes
-
-
-def _faults_over(lanes: list[FaultLane], end: float) -> float | None:
-    """When the last fault was over: the end of its window, or its last strike. ``None``: never, or no faults."""
-    moments: list[float] = []
-    for lane in lanes:
-        if lane.window is not None:
-            if lane.window.end >= end:
-                return None
-            moments.append(lane.window.end)
-        elif lane.strikes:
-            moments.append(lane.strikes[-1])
-    return max(moments, default=None)
 
 
 def _mark(event: Event) -> Mark:

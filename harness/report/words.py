@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 __all__ = ["clock", "duration", "fault_in_words", "integer", "plural", "shorten"]
@@ -53,31 +53,11 @@ def shorten(text: str, limit: int) -> str:
 
 
 def fault_in_words(fault: Mapping[str, Any]) -> str:
-    """One fault of a plan's JSON as a sentence part: what, where, when."""
-    parameters: Mapping[str, Any] = fault.get("parameters") or {}
-    text = f"{fault.get('target', '?')}: {fault.get('kind', '?')}"
-    if parameters:
-        text += " (" + ", ".join(f"{name} {_value(value)}" for name, value in sorted(parameters.items())) + ")"
-    if fault.get("side", "before") != "before":
-        text += f", {fault['side']} the effect" if fault["side"] == "after" else f", {fault['side']}"
-    start, end, nth = fault.get("start"), fault.get("end"), fault.get("nth")
-    if nth is not None:
-        text += f", at passing {nth}"
-    if start is not None and end is not None:
-        text += f", from {clock(start)} to {clock(end)}"
-    elif start is not None:
-        text += f", from {clock(start)} on"
-    elif end is not None:
-        text += f", until {clock(end)}"
-    probability = fault.get("probability", 1.0)
-    if probability != 1.0:
-        text += f", {probability:.0%} of the time" if probability >= 0.01 else f", with probability {probability:g}"
-    return text
+    """One fault of a plan's JSON as a sentence; target and kind where this harness does not know it."""
+    from harness.errors import PlanError
+    from harness.faults.plan import Fault
 
-
-def _value(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Sequence):
-        return ", ".join(str(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    try:
+        return str(Fault.from_json(fault))
+    except PlanError:
+        return f"{fault.get('target', '?')}: {fault.get('kind', '?')}"

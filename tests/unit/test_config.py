@@ -87,7 +87,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, expected: str) -> N
 
 def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
     """An environment variable that does not fit is named as such."""
-    with pytest.raises(UsageError, match="HARNESS_SEED: is 'many'. Give a whole number"):
+    with pytest.raises(UsageError, match=r"HARNESS_SEED: is 'many'\. Give a whole number"):
         load(tmp_path, {"HARNESS_SEED": "many"})
 
 

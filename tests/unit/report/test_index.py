@@ -65,7 +65,7 @@ def test_everything_that_a_run_brings_in_is_escaped() -> None:
             unstruck=[_EVIL],
             faults={_EVIL: {"passed": 1, "struck": 0}},
             stacks={_EVIL: _EVIL},
-            objectives=[{"name": _EVIL, "promised": _EVIL, "happened": _EVIL, "met": False}],
+            objectives=[{"objective": _EVIL, "promised": _EVIL, "happened": _EVIL, "met": False}],
             weakened=[{"invariant": _EVIL, "to": _EVIL, "why": _EVIL}],
         ),
         {**history.header, "latency_model": _EVIL},
@@ -86,7 +86,7 @@ def test_evidence_is_shown_as_events() -> None:
     page = render([full])
     event = history.events[39]
     assert re.search(rf"40\s+{event['t']:.3f} s\s+{event['actor']}\s+{re.escape(str(event['kind']))}", page)
-    assert "dependency.payments: status (code 503), from 1:00 to 2:00" in page
+    assert "dependency.payments answers 503, from 60 s to 120 s" in page
 
 
 def test_long_evidence_is_cut_and_says_so() -> None:

@@ -126,15 +126,27 @@ def test_fault_windows_come_from_the_plan_and_strikes_from_the_events() -> None:
     assert (windows[1].start, windows[1].end) == (6, 10)
     assert windows[2] is None
     assert series.faults[2].strikes == [5.0]
-    assert series.faults_over is None
 
 
-def test_faults_are_over_at_the_last_window_or_strike() -> None:
-    """The recovery is drawn from the later of the last window's end and the last single strike."""
-    plan = {
-        "faults": [synthetic.fault("aws.sqs.*", "throttled", start=2, end=4), synthetic.fault("redis.*", "refused")]
-    }
-    events = _events((7.0, "fault.strike", {"fault": 1, "point": "redis.GET.before"}), (10.0, "run.end", {}))
+def test_a_process_fault_strikes_once_and_has_no_window() -> None:
+    """A crash at a moment is no outage until the end of the run."""
+    plan = {"faults": [synthetic.fault("process.worker", "crash", start=3)]}
+    assert read_series(_header(plan=plan), _events((10.0, "run.end", {}))).faults[0].window is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("fault.end", {"fault": 0}),
+        ("fault.strike", {"fault": 0}),
+        ("process.resume", {"process": "w"}),
+        ("process.start", {"process": "w", "incarnation": 2}),
+    ],
+)
+def test_the_recovery_is_counted_from_the_last_disturbance(kind: str, fields: dict[str, Any]) -> None:
+    """The end of a window, a strike, a resumption and a restart each move the start of the recovery."""
+    plan = {"faults": [synthetic.fault("aws.sqs.*", "throttled", start=2, end=4)]}
+    events = _events((4.0, "fault.end", {"fault": 0}), (7.0, kind, fields), (10.0, "run.end", {}))
     assert read_series(_header(plan=plan), events).faults_over == 7.0
 
 
