@@ -4,6 +4,10 @@
 * :mod:`~harness.resilience.retry`, :mod:`~harness.resilience.backoff`,
   :mod:`~harness.resilience.budget`: retries and their limits
 * :mod:`~harness.resilience.breaker`, :mod:`~harness.resilience.windows`: circuit breaker
+* :mod:`~harness.resilience.dlq`, :mod:`~harness.resilience.envelope`: dead-letter queue handler and its envelope
+* :mod:`~harness.resilience.poison`: messages that fail again and again, and their quarantine
+* :mod:`~harness.resilience.idempotency`: effects once
+* :mod:`~harness.resilience.consumer`, :mod:`~harness.resilience.producer`: all of it composed
 
 A name is imported when it is first used.
 """
@@ -49,6 +53,33 @@ if TYPE_CHECKING:
     )
     from harness.resilience.budget import (
         RetryRatio as RetryRatio,
+    )
+    from harness.resilience.consumer import (
+        Admission as Admission,
+    )
+    from harness.resilience.consumer import (
+        ConsumerEvent as ConsumerEvent,
+    )
+    from harness.resilience.consumer import (
+        ConsumerListener as ConsumerListener,
+    )
+    from harness.resilience.consumer import (
+        ConsumerOptions as ConsumerOptions,
+    )
+    from harness.resilience.consumer import (
+        ResilientConsumer as ResilientConsumer,
+    )
+    from harness.resilience.consumer import (
+        json_body as json_body,
+    )
+    from harness.resilience.dlq import (
+        DeadLetterQueueHandler as DeadLetterQueueHandler,
+    )
+    from harness.resilience.envelope import (
+        Envelope as Envelope,
+    )
+    from harness.resilience.envelope import (
+        read_envelope as read_envelope,
     )
     from harness.resilience.errors import (
         AuthenticationError as AuthenticationError,
@@ -101,6 +132,39 @@ if TYPE_CHECKING:
     from harness.resilience.errors import (
         retry_after as retry_after,
     )
+    from harness.resilience.idempotency import (
+        Idempotency as Idempotency,
+    )
+    from harness.resilience.idempotency import (
+        IdempotencyStore as IdempotencyStore,
+    )
+    from harness.resilience.idempotency import (
+        MemoryIdempotencyStore as MemoryIdempotencyStore,
+    )
+    from harness.resilience.idempotency import (
+        RedisIdempotencyStore as RedisIdempotencyStore,
+    )
+    from harness.resilience.poison import (
+        PoisonEvent as PoisonEvent,
+    )
+    from harness.resilience.poison import (
+        PoisonMessageDetector as PoisonMessageDetector,
+    )
+    from harness.resilience.poison import (
+        watch_quarantines as watch_quarantines,
+    )
+    from harness.resilience.producer import (
+        BatchResult as BatchResult,
+    )
+    from harness.resilience.producer import (
+        Message as Message,
+    )
+    from harness.resilience.producer import (
+        ResilientProducer as ResilientProducer,
+    )
+    from harness.resilience.producer import (
+        Unsent as Unsent,
+    )
     from harness.resilience.retry import (
         ExponentialBackoffRetry as ExponentialBackoffRetry,
     )
@@ -142,6 +206,36 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "retry_after",
     ),
     "retry": ("ExponentialBackoffRetry", "Retry", "watch_retries"),
+    "consumer": (
+        "Admission",
+        "ConsumerEvent",
+        "ConsumerListener",
+        "ConsumerOptions",
+        "ResilientConsumer",
+        "json_body",
+    ),
+    "dlq": ("DeadLetterQueueHandler",),
+    "envelope": (
+        "Envelope",
+        "read_envelope",
+    ),
+    "idempotency": (
+        "Idempotency",
+        "IdempotencyStore",
+        "MemoryIdempotencyStore",
+        "RedisIdempotencyStore",
+    ),
+    "poison": (
+        "PoisonEvent",
+        "PoisonMessageDetector",
+        "watch_quarantines",
+    ),
+    "producer": (
+        "BatchResult",
+        "Message",
+        "ResilientProducer",
+        "Unsent",
+    ),
     "windows": ("CountWindow", "TimeWindow"),
 }
 

@@ -51,7 +51,7 @@ class ConsumerOptions:
     """How a loop receives and holds. Times in seconds.
 
     ``visibility_timeout`` ``None``: the queue's own, which is asked for at the
-    start. ``hold_seconds``: how long a delivery may be held in all before the
+    start. ``hold_seconds``: how long one message may be handled before the
     heartbeat lets go of it (``None``: ten times the visibility timeout), so that
     a handler that hangs does not keep its message for ever.
     ``acknowledge_together``: how many handled messages are deleted in one call;
@@ -347,6 +347,7 @@ class MessageLoop:
             self._blameless.add(delivery.id)
             self.report("in-progress-elsewhere", delivery, detail="in another thread of this process")
             return
+        delivery.first_held = self._clock()  # the hold time is the handler's, waiting for it is not counted
         try:
             self._settle(delivery, self._outcome(delivery))
         finally:

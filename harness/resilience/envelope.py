@@ -309,8 +309,8 @@ def _labels(queue: str | None) -> dict[str, dict[str, Any]]:
 
 
 def _context(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    del document["originalMessage"]
-    return {CONTEXT_ATTRIBUTE: {"DataType": "String", "StringValue": _dumps(document)}}
+    context = {name: value for name, value in document.items() if name != "originalMessage"}
+    return {CONTEXT_ATTRIBUTE: {"DataType": "String", "StringValue": _dumps(context)}}
 
 
 def _dumps(value: object) -> str:
