@@ -628,6 +628,18 @@ class Kernel:
     def _handle_signals(self, actor: Actor) -> None:
         ending.handle_signals(self, actor)
 
+    def pause_for_signal(self) -> None:
+        """The current actor waits until a signal handler has run in it (``signal.pause``)."""
+        actor = self.current
+        if actor is None:
+            self._no_actor("wait for a signal")
+        actor.reads = 0
+        while actor.pending is None:
+            actor.waiting = True
+            self._switch(actor)
+            actor.waiting = False
+        self._handle_signals(actor)
+
     def interrupt(self, actor: Actor) -> None:
         """Resume a sleeping or parked actor so that it handles its pending signals."""
         if actor.due or actor.waiting:

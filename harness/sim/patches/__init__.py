@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import compat
 from harness.sim.kernel import Kernel
-from harness.sim.patches import random, threads, time
+from harness.sim.patches import audit, process, random, signals, sockets, threads, time
 from harness.sim.patches.swap import keep, swap
 
 __all__ = ["install", "installed", "uninstall"]
@@ -29,15 +29,18 @@ class _Installation:
         self.locks: list[tuple[object, object]] = []
 
     def put_in(self) -> None:
+        process.prepare()
         self.locks = threads.existing_locks()
-        for family in (time, random, threads):
+        for family in (time, random, threads, sockets, process, signals):
             self.pairs += family.pairs()
         keep(self.pairs)
         swap(self.pairs)
-        for owner, name, shim in [*random.attributes(), *threads.attributes()]:
-            self.attributes.append((owner, name, vars(owner).get(name, _ABSENT)))
-            setattr(owner, name, shim)
+        for owned in (random, threads, sockets, process):
+            for owner, name, shim in owned.attributes():
+                self.attributes.append((owner, name, vars(owner).get(name, _ABSENT)))
+                setattr(owner, name, shim)
         time.attach()
+        audit.arm()
         Kernel.exit_steps.append(threads.exit_step)
         Kernel.close_steps.append(threads.close_step)
 
@@ -45,6 +48,7 @@ class _Installation:
         for steps, step in ((Kernel.exit_steps, threads.exit_step), (Kernel.close_steps, threads.close_step)):
             if step in steps:
                 steps.remove(step)  # type: ignore[arg-type]
+        audit.disarm()
         time.detach()
         for owner, name, before in reversed(self.attributes):
             if before is _ABSENT:

@@ -16,7 +16,6 @@ import random as _random
 import select as _select
 import signal as _signal
 import socket as _socket
-import subprocess as _subprocess
 import threading as _threading
 import uuid as _uuid
 from _thread import RLock, _local, allocate_lock, get_ident, get_native_id, start_new_thread
@@ -69,7 +68,12 @@ signal = _signal.signal
 getsignal = _signal.getsignal
 setitimer = _signal.setitimer
 getitimer = _signal.getitimer
+alarm = _signal.alarm
+pause = _signal.pause
+raise_signal = _signal.raise_signal
 kill = _os.kill
+killpg = _os.killpg
+abort = _os.abort
 os_exit = _os._exit
 urandom = _os.urandom
 getrandom: _Any = getattr(_os, "getrandom", None)  # not on macOS
@@ -77,24 +81,29 @@ uuid1 = _uuid.uuid1
 getnode = _uuid.getnode
 Random = _random.Random
 random_seed = _random.Random.seed
-Popen_init = _subprocess.Popen.__init__
 select = _select.select
 socket = _socket.socket
 create_connection = _socket.create_connection
 getaddrinfo = _socket.getaddrinfo
+gethostbyname = _socket.gethostbyname
+gethostname = _socket.gethostname
+getfqdn = _socket.getfqdn
+DEFAULT_TIMEOUT: _Any = _socket._GLOBAL_DEFAULT_TIMEOUT  # type: ignore[attr-defined]  # create_connection's default
 atexit_register = _atexit.register
 atexit_unregister = _atexit.unregister
 
 __all__ = [
+    "DEFAULT_TIMEOUT",
     "LockType",
-    "Popen_init",
     "RLock",
     "RLockType",
     "Random",
     "SimpleQueue",
     "ThreadHandle",
     "ThreadPoolExecutor",
+    "abort",
     "active_count",
+    "alarm",
     "allocate_lock",
     "asctime",
     "atexit_register",
@@ -111,12 +120,16 @@ __all__ = [
     "get_ident",
     "get_native_id",
     "getaddrinfo",
+    "getfqdn",
+    "gethostbyname",
+    "gethostname",
     "getitimer",
     "getnode",
     "getrandom",
     "getsignal",
     "gmtime",
     "kill",
+    "killpg",
     "local",
     "localtime",
     "main_thread",
@@ -124,12 +137,14 @@ __all__ = [
     "monotonic",
     "monotonic_ns",
     "os_exit",
+    "pause",
     "perf_counter",
     "perf_counter_ns",
     "pool_counter",
     "pool_shutdown",
     "process_time",
     "process_time_ns",
+    "raise_signal",
     "random_seed",
     "register_atexit",
     "select",
