@@ -25,6 +25,7 @@ __all__ = [
     "check_attributes",
     "check_body",
     "check_token",
+    "plain_attributes",
     "select_attributes",
 ]
 
@@ -86,6 +87,15 @@ def check_attributes(attributes: Attributes) -> None:
             raise empty_string_attribute(name)
         if not text.isprintable() and _FORBIDDEN.search(text):
             raise invalid_parameter(f"The message (user) attribute '{name}' has a forbidden character in its value.")
+
+
+def plain_attributes(attributes: Attributes) -> dict[str, dict[str, Any]]:
+    """A copy that keeps of each its value and its type, in the order of the service's model."""
+    result: dict[str, dict[str, Any]] = {}
+    for name, value in attributes.items():
+        field = "BinaryValue" if value["DataType"].startswith("Binary") else "StringValue"
+        result[name] = {field: value[field], "DataType": value["DataType"]}
+    return result
 
 
 def attributes_size(attributes: Attributes) -> int:

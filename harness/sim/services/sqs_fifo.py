@@ -29,7 +29,7 @@ class Original(NamedTuple):
     """What a duplicate is answered with."""
 
     message_id: str
-    sequence: str
+    sequence: str | None
 
 
 class _Group:

@@ -17,6 +17,7 @@ from harness.sim.services.sqs_content import (
     check_attributes,
     check_body,
     check_token,
+    plain_attributes,
 )
 from harness.sim.services.sqs_core import Core, Origin, Parameters
 from harness.sim.services.sqs_errors import (
@@ -30,7 +31,7 @@ from harness.sim.services.sqs_errors import (
     parameter_reason,
     too_many_entries,
 )
-from harness.sim.services.sqs_fifo import FifoQueue
+from harness.sim.services.sqs_fifo import FifoQueue, Original
 from harness.sim.services.sqs_line import NEW, Message
 from harness.sim.services.sqs_queue import SECOND, Queue, StandardQueue
 from harness.sim.verdicts import Twist
@@ -226,32 +227,47 @@ class Sending(Core):
         body: str = entry["MessageBody"]
         now_us = self._timebase.now_us()
         message = Message(self._new_id(), body, body_md5(body), now_us)
-        answer: dict[str, Any] = {"MD5OfMessageBody": message.md5, "MessageId": message.id}
         attributes = entry.get("MessageAttributes")
         if attributes:
-            message.attributes = {name: dict(value) for name, value in attributes.items()}
+            message.attributes = plain_attributes(attributes)
             message.attributes_md5 = attributes_md5(attributes)
-            answer["MD5OfMessageAttributes"] = message.attributes_md5
         system = entry.get("MessageSystemAttributes")
         if system:
-            answer["MD5OfMessageSystemAttributes"] = attributes_md5(system)
             message.trace_header = system.get("AWSTraceHeader", {}).get("StringValue")
         message.group = entry.get("MessageGroupId")
+        answered = Original(message.id, None)
         if isinstance(queue, FifoQueue):
             original = self._deduplicate(queue, message, entry, now_us)
             if original is not None:
-                return {**answer, **original}
-            answer["SequenceNumber"] = message.sequence
+                return self._sent(message, original, system, batch=batch)
+            answered = Original(message.id, message.sequence)
         original_id: str | None = None
         if key is None:
             key, original_id = self.key_of(queue.name, body, message.id)
         message.key = key
         self._note_send(queue, message, size, origin, original_id, delay_us)
         self._place(queue, message, now_us, delay_us, twist)
+        return self._sent(message, answered, system, batch=batch)
+
+    @staticmethod
+    def _sent(message: Message, answered: Original, system: Attributes | None, *, batch: bool) -> dict[str, Any]:
+        """The answer to a send, in the order of the service's model (a parser makes it so)."""
+        answer: dict[str, Any] = {}
+        if batch:
+            answer["MessageId"] = answered.message_id
+        answer["MD5OfMessageBody"] = message.md5
+        if message.attributes_md5 is not None:
+            answer["MD5OfMessageAttributes"] = message.attributes_md5
+        if system:
+            answer["MD5OfMessageSystemAttributes"] = attributes_md5(system)
+        if not batch:
+            answer["MessageId"] = answered.message_id
+        if answered.sequence is not None:
+            answer["SequenceNumber"] = answered.sequence
         return answer
 
     @staticmethod
-    def _deduplicate(queue: FifoQueue, message: Message, entry: Parameters, now_us: int) -> dict[str, Any] | None:
+    def _deduplicate(queue: FifoQueue, message: Message, entry: Parameters, now_us: int) -> Original | None:
         """Number the message, or find what the first of its duplicates was answered with."""
         dedup_id = entry.get("MessageDeduplicationId")
         if dedup_id is None:
@@ -259,7 +275,7 @@ class Sending(Core):
         message.dedup_id = dedup_id
         original = queue.original(message.group or "", dedup_id, now_us)
         if original is not None:
-            return {"MessageId": original.message_id, "SequenceNumber": original.sequence}
+            return original
         message.sequence = queue.next_sequence()
         queue.remember(message, now_us)
         return None

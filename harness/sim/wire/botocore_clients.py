@@ -135,13 +135,21 @@ def _share_class(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _share_rules(original: Any) -> Callable[..., Any]:
-    def EndpointProvider(ruleset_data: Any, partition_data: Any) -> Any:
+    def EndpointProvider(*args: Any, **kwargs: Any) -> Any:
         if _world.current() is None:
-            return original(ruleset_data, partition_data)
-        key = ("rules", id(ruleset_data), id(partition_data))
-        return shared(key, lambda: original(ruleset_data, partition_data), ruleset_data, partition_data)
+            return original(*args, **kwargs)
+        given = (*args, *(kwargs[name] for name in sorted(kwargs)))
+        key = ("rules", len(args), *sorted(kwargs), *(_mark(value) for value in given))
+        return shared(key, lambda: original(*args, **kwargs), *given)
 
     return EndpointProvider
+
+
+def _mark(value: Any) -> Any:
+    """Tells values apart: plain ones by themselves, botocore's shared data by identity."""
+    if isinstance(value, (frozenset, set, list, tuple)):
+        return tuple(sorted(map(str, value)))
+    return id(value) if isinstance(value, dict) else value
 
 
 def replacements() -> list[tuple[Any, str, Any]]:
