@@ -53,20 +53,29 @@ return inside + math.max(0, count - known)
 """
 )
 
-# KEYS: the list, the ids (hash). ARGV[1]: now. Entries are pushed at the head, so the oldest are at the tail.
+# KEYS: the list, the ids (sorted set by the time at which their entries expire). ARGV[1]: now.
+# Entries are pushed at the head, so the oldest are at the tail, among those that others wrote and that never expire.
 _DROP_EXPIRED = """
-local dropped = 0
-while dropped < 1000 do
-  local oldest = redis.call('LINDEX', KEYS[1], -1)
-  if not oldest then break end
-  local fine, entry = pcall(cjson.decode, oldest)
-  if not fine or type(entry) ~= 'table' then break end
-  local id = entry['messageId']
-  local ends = type(id) == 'string' and tonumber(redis.call('HGET', KEYS[2], id) or '') or nil
-  if not ends or ends > now then break end
-  redis.call('RPOP', KEYS[1])
-  redis.call('HDEL', KEYS[2], id)
-  dropped = dropped + 1
+local wanted, missing = {}, 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now), 'LIMIT', 0, 100)) do
+  wanted[id] = true
+  missing = missing + 1
+  redis.call('ZREM', KEYS[2], id)
+end
+local dropped, place = 0, redis.call('LLEN', KEYS[1])
+while missing > 0 and place > 0 do
+  local first = math.max(0, place - 100)
+  local part = redis.call('LRANGE', KEYS[1], first, place - 1)
+  for n = #part, 1, -1 do
+    local fine, entry = pcall(cjson.decode, part[n])
+    local id = fine and type(entry) == 'table' and entry['messageId']
+    if type(id) == 'string' and wanted[id] then
+      wanted[id] = nil
+      missing = missing - 1
+      dropped = dropped + redis.call('LREM', KEYS[1], -1, part[n])
+    end
+  end
+  place = first
 end
 """
 
@@ -75,10 +84,10 @@ _QUARANTINE = (
     _NOW
     + _DROP_EXPIRED
     + """
-if redis.call('HEXISTS', KEYS[2], ARGV[4]) == 1 then return {'present', dropped} end
+if redis.call('ZSCORE', KEYS[2], ARGV[4]) then return {'present', dropped} end
 if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[3]) then return {'full', dropped} end
 redis.call('LPUSH', KEYS[1], ARGV[5])
-redis.call('HSET', KEYS[2], ARGV[4], string.format('%.0f', now + tonumber(ARGV[2])))
+redis.call('ZADD', KEYS[2], string.format('%.0f', now + tonumber(ARGV[2])), ARGV[4])
 return {'added', dropped}
 """
 )
@@ -88,7 +97,7 @@ _EXPIRE = _NOW + _DROP_EXPIRED + "return dropped"
 # ARGV: entry, message id.
 _REMOVE = """
 local removed = redis.call('LREM', KEYS[1], 1, ARGV[1])
-redis.call('HDEL', KEYS[2], ARGV[2])
+redis.call('ZREM', KEYS[2], ARGV[2])
 return removed
 """
 
