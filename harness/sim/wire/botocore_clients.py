@@ -127,7 +127,7 @@ def _share_model(original: Callable[..., Any]) -> Callable[..., Any]:
 def _share_class(original: Callable[..., Any]) -> Callable[..., Any]:
     def _create_client_class(self: Any, service_name: str, model: Any) -> Any:
         emitter = _privates.emitter_of(self._event_emitter)
-        if _world.current() is None or not _privates.is_shared_class(service_name) or not _privates.owns_all(emitter):
+        if _world.current() is None or not _privates.is_shared_class(service_name) or not _privates.all_own(emitter):
             return original(self, service_name, model)
         return shared(("class", service_name, id(model)), lambda: original(self, service_name, model), model)
 
@@ -145,6 +145,38 @@ def _share_rules(original: Any) -> Callable[..., Any]:
     return EndpointProvider
 
 
+def _share_verification(original: Callable[..., bool]) -> Callable[..., bool]:
+    """Whether a handler takes keyword arguments: asked some 140 times for botocore's own by each new session."""
+
+    def accepts_kwargs(handler: Any) -> bool:
+        if _world.current() is None or not _privates.is_own(handler) or hasattr(handler, "__self__"):
+            return original(handler)
+        return shared(("kwargs", id(handler)), lambda: original(handler), handler)
+
+    return accepts_kwargs
+
+
+def _share_aliases(original: Callable[..., str]) -> Callable[..., str]:
+    def _alias_event_name(self: Any, event_name: str) -> str:
+        if _world.current() is None:
+            return original(self, event_name)
+        aliases = self._event_aliases
+        return shared(("alias", id(aliases), event_name), lambda: original(self, event_name), aliases)
+
+    return _alias_event_name
+
+
+def _share_tls(original: Callable[..., Any]) -> Callable[..., Any]:
+    """One TLS context for all: no connection is made in a run."""
+
+    def create_urllib3_context(*args: Any, **kwargs: Any) -> Any:
+        if _world.current() is None:
+            return original(*args, **kwargs)
+        return shared(("tls", args, tuple(sorted(kwargs.items()))), lambda: original(*args, **kwargs))
+
+    return create_urllib3_context
+
+
 def _mark(value: Any) -> Any:
     """Tells values apart: plain ones by themselves, botocore's shared data by identity."""
     if isinstance(value, (frozenset, set, list, tuple)):
@@ -156,7 +188,8 @@ def replacements() -> list[tuple[Any, str, Any]]:
     """What to put where: (owner, name, value)."""
     loader, creator = _privates.loaders.Loader, _privates.client.ClientCreator
     quota, limiter = _privates.quota.RetryQuota, _privates.adaptive.ClientRateLimiter
-    regions = _privates.regions
+    regions, hooks, session = _privates.regions, _privates.hooks, _privates.httpsession
+    aliaser = hooks.EventAliaser
     data = [
         (loader, name, _share_data(getattr(loader, name), name))
         for name in (
@@ -173,6 +206,9 @@ def replacements() -> list[tuple[Any, str, Any]]:
         (creator, "_load_service_model", _share_model(creator._load_service_model)),
         (creator, "_create_client_class", _share_class(creator._create_client_class)),
         (regions, "EndpointProvider", _share_rules(regions.EndpointProvider)),
+        (hooks, "accepts_kwargs", _share_verification(hooks.accepts_kwargs)),
+        (aliaser, "_alias_event_name", _share_aliases(aliaser._alias_event_name)),
+        (session, "create_urllib3_context", _share_tls(session.create_urllib3_context)),
         (quota, "__init__", _collect(quota.__init__, _quotas)),
         (limiter, "__init__", _collect(limiter.__init__, _limiters)),
     ]

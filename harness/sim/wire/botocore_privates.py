@@ -7,7 +7,7 @@ instead of giving wrong verdicts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import botocore
@@ -46,6 +46,7 @@ standard: Any = _standard
 throttling: Any = _throttling
 
 __all__ = [
+    "all_own",
     "check",
     "client",
     "emitter_of",
@@ -55,7 +56,6 @@ __all__ = [
     "is_own",
     "is_shared_class",
     "loaders",
-    "owns_all",
     "quota_of",
     "read_timeout",
     "refill",
@@ -63,6 +63,8 @@ __all__ = [
     "restart",
     "signers",
     "useragent",
+    "watch_register",
+    "watch_unregister",
 ]
 
 _NEEDED: tuple[tuple[Any, tuple[str, ...]], ...] = (
@@ -80,6 +82,9 @@ _NEEDED: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (loaders.Loader, ("load_service_model", "load_data", "load_data_with_path")),
     (endpoint, ("uuid",)),
     (regions, ("EndpointProvider",)),
+    (hooks, ("accepts_kwargs",)),
+    (hooks.EventAliaser, ("_alias_event_name",)),
+    (httpsession, ("create_urllib3_context",)),
 )
 _INSTANCES: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (quota.RetryQuota(), ("_available_capacity", "_max_capacity")),
@@ -107,6 +112,7 @@ def check() -> None:
 # -- event handlers ------------------------------------------------------------
 
 #: Modules whose handlers do nothing that a caller could see on a call without an error.
+_FLAG = "_harness_own"
 _OWN = frozenset(
     {
         "boto3.utils",
@@ -125,9 +131,37 @@ def is_own(handler: Any) -> bool:
     return getattr(handler, "__module__", None) in _OWN
 
 
-def owns_all(emitter: Any) -> bool:
-    """Whether every handler of an emitter is botocore's own."""
-    return all(is_own(handler) for handler in _handlers(emitter._handlers._root))
+def all_own(emitter: Any) -> bool:
+    """Whether every handler of an emitter is botocore's own.
+
+    Looked up once for an emitter, then kept current by :func:`watch_register`
+    and :func:`watch_unregister`: the look-up costs more than a call.
+    """
+    own: bool | None = emitter.__dict__.get(_FLAG)
+    if own is None:
+        own = emitter.__dict__[_FLAG] = all(map(is_own, _handlers(emitter._handlers._root)))
+    return own
+
+
+def watch_register(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``HierarchicalEmitter._register_section``, which all kinds of register end in."""
+
+    def _register_section(self: Any, event_name: str, handler: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.__dict__.get(_FLAG) and not is_own(handler):
+            self.__dict__[_FLAG] = False
+        return original(self, event_name, handler, *args, **kwargs)
+
+    return _register_section
+
+
+def watch_unregister(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``HierarchicalEmitter.unregister``: a stranger may have gone, so look again."""
+
+    def unregister(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self.__dict__.pop(_FLAG, None)
+        return original(self, *args, **kwargs)
+
+    return unregister
 
 
 def _handlers(node: dict[str, Any]) -> Iterator[Any]:

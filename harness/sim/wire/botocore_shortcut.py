@@ -39,7 +39,6 @@ HORIZON_US = 30_000_000
 
 _enabled = True
 _MARK = "_harness_wire"
-_OWN = "_harness_own"
 
 
 def short_cut(enabled: bool) -> bool:
@@ -146,7 +145,7 @@ class _Known:
     def operation(self, client: Any, name: str) -> _Operation | None:
         """The operation *name* if a call of it may take the short cut now, as far as the client goes."""
         operations = self.operations
-        if operations is None or not _is_own(self.emitter):
+        if operations is None or not _privates.all_own(self.emitter):
             return None
         if self.quota is not None and self.quota._available_capacity != self.quota._max_capacity:
             return None
@@ -154,34 +153,6 @@ class _Known:
         if known is None:
             known = operations[name] = _Operation(self.service, client.meta.service_model, name)
         return known
-
-
-# -- handlers ------------------------------------------------------------------------------
-
-
-def _is_own(emitter: Any) -> bool:
-    """Whether every handler is botocore's own: looked up once, then kept current by what changes handlers."""
-    own: bool | None = emitter.__dict__.get(_OWN)
-    if own is None:
-        own = emitter.__dict__[_OWN] = _privates.owns_all(emitter)
-    return own
-
-
-def _watch_register(original: Callable[..., Any]) -> Callable[..., Any]:
-    def _register_section(self: Any, event_name: str, handler: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.__dict__.get(_OWN) and not _privates.is_own(handler):
-            self.__dict__[_OWN] = False
-        return original(self, event_name, handler, *args, **kwargs)
-
-    return _register_section
-
-
-def _watch_unregister(original: Callable[..., Any]) -> Callable[..., Any]:
-    def unregister(self: Any, *args: Any, **kwargs: Any) -> Any:
-        self.__dict__.pop(_OWN, None)
-        return original(self, *args, **kwargs)
-
-    return unregister
 
 
 # -- the call ------------------------------------------------------------------------------------
@@ -286,7 +257,7 @@ def _skip_signature(original: Callable[..., Any]) -> Callable[..., Any]:
             and self._service_id.hyphenize() == "sqs"
             and _world.current() is not None
             and type(self._credentials) is Credentials
-            and _is_own(_privates.emitter_of(self._event_emitter))
+            and _privates.all_own(_privates.emitter_of(self._event_emitter))
         ):
             return None
         return original(self, operation_name, request, *args, **kwargs)
@@ -299,8 +270,8 @@ def replacements() -> list[tuple[Any, str, Any]]:
     emitter = _privates.hooks.HierarchicalEmitter
     endpoint, signer, agent = _privates.endpoint, _privates.signers.RequestSigner, _privates.useragent.UserAgentString
     return [
-        (emitter, "_register_section", _watch_register(emitter._register_section)),
-        (emitter, "unregister", _watch_unregister(emitter.unregister)),
+        (emitter, "_register_section", _privates.watch_register(emitter._register_section)),
+        (emitter, "unregister", _privates.watch_unregister(emitter.unregister)),
         (endpoint, "uuid", _Uuid(endpoint.uuid)),
         (agent, "to_string", _memoise_user_agent(agent.to_string)),
         (signer, "sign", _skip_signature(signer.sign)),
