@@ -27,7 +27,7 @@ from harness.invariants.judge import Judge
 from harness.invariants.recovery import recovery_of
 from harness.result import Result, overall
 from harness.scenario import Scenario
-from harness.sim.patches import real
+from harness.sim import real
 
 __all__ = ["Options", "header_of", "install", "run", "uninstall"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import Stalled
 from harness.sim.actors import RunOver
-from harness.sim.patches import real
+from harness.sim import real
 from harness.sim.stacks import Stack, listing
 
 if TYPE_CHECKING:

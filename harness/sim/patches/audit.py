@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 from harness.sim import world
-from harness.sim.patches import real
+from harness.sim import real
 from harness.sim.patches.refusal import refuse
 
 __all__ = ["arm", "disarm"]

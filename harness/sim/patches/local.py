@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.sim import world
-from harness.sim.patches import real
+from harness.sim import real
 
 __all__ = ["local"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import SimulationError
 from harness.sim import world
-from harness.sim.patches import real
+from harness.sim import real
 from harness.sim.patches.time import to_us
 
 if TYPE_CHECKING:

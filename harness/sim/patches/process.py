@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from harness.sim import world
-from harness.sim.patches import real
+from harness.sim import real
 from harness.sim.patches.refusal import inside_actor, refuse
 
 __all__ = ["attributes", "pairs", "prepare"]

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.sim import world
 from harness.sim.kernel import EPOCH_US
-from harness.sim.patches import real
+from harness.sim import real
 from harness.sim.patches.swap import keep
 
 __all__ = ["attributes", "pairs"]

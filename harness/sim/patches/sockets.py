@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from harness.sim import world
-from harness.sim.patches import real
+from harness.sim import real
 from harness.sim.patches.refusal import inside_actor, refuse
 from harness.sim.patches.time import to_us
 
@@ -277,8 +277,8 @@ def attributes() -> list[tuple[Any, str, object]]:
     ]
     if hasattr(select, "poll"):  # a function; the others are types, which programs compare with
         found.append((select, "poll", _refusing(select.poll, "select.poll")))
-    kinds: list[Any] = list(vars(selectors).values())
+    kinds: list[Any] = [kind for kind in vars(selectors).values() if isinstance(kind, type)]
     for kind in kinds:
-        if isinstance(kind, type) and hasattr(kind, "_selector_cls"):
+        if hasattr(kind, "_selector_cls"):
             found.append((kind, "__init__", _refusing(kind.__init__, "a selector")))
     return found

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import SimulationError
 from harness.sim import ending, world
 from harness.sim.actors import Actor, RunOver
-from harness.sim.patches import real
+from harness.sim import real
 from harness.sim.patches.local import local
 from harness.sim.patches.locks import Lock, RLock
 from harness.sim.patches.swap import swap

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.sim import world
-from harness.sim.patches import real
+from harness.sim import real
 from harness.sim.patches.swap import keep
 
 __all__ = ["attach", "detach", "pairs", "to_us"]

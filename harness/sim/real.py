@@ -1,6 +1,6 @@
 """The real functions, bound before any shim is installed: what the harness itself uses.
 
-``from harness.sim.patches import real; real.monotonic()`` is the machine's
+``from harness.sim import real; real.monotonic()`` is the machine's
 clock also inside a run.
 """
 
