@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 from harness import compat
-from harness.sim.kernel import Kernel
 from harness.sim.patches import audit, process, random, signals, sockets, threads, time
 from harness.sim.patches.swap import keep, swap
 
@@ -29,6 +28,8 @@ class _Installation:
         self.locks: list[tuple[object, object]] = []
 
     def put_in(self) -> None:
+        from harness.sim.kernel import Kernel  # the kernel's watchdog imports this package: not at the top
+
         process.prepare()
         self.locks = threads.existing_locks()
         for family in (time, random, threads, sockets, process, signals):
@@ -45,6 +46,8 @@ class _Installation:
         Kernel.close_steps.append(threads.close_step)
 
     def take_out(self) -> None:
+        from harness.sim.kernel import Kernel
+
         for steps, step in ((Kernel.exit_steps, threads.exit_step), (Kernel.close_steps, threads.close_step)):
             if step in steps:
                 steps.remove(step)  # type: ignore[arg-type]
