@@ -24,7 +24,10 @@ def main() -> int:
     for name, command in CHECKS.items():
         began = time.perf_counter()
         outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        print(f"{'ok    ' if outcome.returncode == 0 else 'FAILED'} {name} ({time.perf_counter() - began:.1f} s)", flush=True)
+        print(
+            f"{'ok    ' if outcome.returncode == 0 else 'FAILED'} {name} ({time.perf_counter() - began:.1f} s)",
+            flush=True,
+        )
         if outcome.returncode:
             failed.append(name)
             print(outcome.stdout + outcome.stderr)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -208,6 +209,7 @@ class SimulatedRun:
         if self._handler is not None:
             self._undo.append(self._handler.uninstall)
         self._undo.append(self.processes.restore)
+        self._undo.append(_silence_last_resort())
         record.outside = "faults"
         self.engine.start()
         self.processes.start_all()
@@ -278,6 +280,13 @@ class SimulatedRun:
         finally:
             while self._undo:
                 self._undo.pop()()
+
+
+def _silence_last_resort() -> Callable[[], object]:
+    """Keep log records that nobody handles off the terminal: the history tells what happened; returns the undo."""
+    before = logging.lastResort
+    logging.lastResort = logging.NullHandler()  # type: ignore[assignment]  # typeshed wants a _StderrHandler
+    return lambda: setattr(logging, "lastResort", before)
 
 
 def _longest_failover(plan: FaultPlan) -> float | None:
