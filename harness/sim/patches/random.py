@@ -46,6 +46,7 @@ def _function(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         return getattr(generator, name)(*args, **kwargs)
 
     shim.__name__ = shim.__qualname__ = name
+    keep(shim.__kwdefaults__)  # the original in it is to stay
     return shim
 
 
