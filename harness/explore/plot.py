@@ -1,0 +1,135 @@
+"""What of a history belongs to one finding: the events of a message, and the faults that struck whoever had it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from harness.history import Event, History
+
+__all__ = ["Plot", "process_of", "thread"]
+
+#: Kinds of event that are about a message or a key.
+ABOUT_A_MESSAGE = frozenset(
+    {
+        "send",
+        "receive",
+        "delete",
+        "visibility",
+        "move",
+        "expire",
+        "effect",
+        "effect.lost",
+        "quarantine",
+        "release",
+        "handler.start",
+        "handler.end",
+    }
+)
+#: Kinds that are about a process: they belong to a finding if the process had the message then.
+ABOUT_A_PROCESS = frozenset({"process.crash", "process.sigterm", "process.pause", "process.exit", "thread.error"})
+
+
+def process_of(actor: str) -> str:
+    """The process of an actor: ``worker.1`` for ``worker.1/Thread-2``."""
+    return actor.partition("/")[0]
+
+
+@dataclass
+class Plot:
+    """The events of one finding, in order.
+
+    Attributes:
+        key: the message's key, ``None`` where the finding is about no message.
+        events: what belongs to it.
+        first_evidence: the number of the first event of the verdict's evidence, 0 for none.
+        evidence: all numbers of the evidence.
+    """
+
+    key: str | None
+    events: list[Event]
+    evidence: frozenset[int] = field(default_factory=frozenset)
+
+    def of(self, *kinds: str) -> list[Event]:
+        """The events of these kinds."""
+        return [event for event in self.events if event["kind"] in kinds]
+
+    def between(self, first: int, last: int, *kinds: str) -> list[Event]:
+        """The events of these kinds with numbers between *first* and *last*, neither included."""
+        return [event for event in self.of(*kinds) if first < event["n"] < last]
+
+
+def thread(history: History, evidence: Sequence[int]) -> Plot:
+    """The events that tell how a verdict with this *evidence* came about."""
+    wanted = frozenset(evidence)
+    key = _key_of(history, wanted)
+    if key is None:
+        return Plot(None, _around(history, wanted), wanted)
+    return Plot(key, _follow(history, key, wanted), wanted)
+
+
+def _key_of(history: History, evidence: frozenset[int]) -> str | None:
+    """The key that the evidence is about: that of its first event which has one."""
+    ids: dict[str, str] = {}
+    found: str | None = None
+    for event in history.events:
+        key, message = event.get("key"), event.get("message")
+        if key is not None and message is not None:
+            ids.setdefault(message, key)
+        if found is None and event["n"] in evidence and event["kind"] in ABOUT_A_MESSAGE:
+            found = key if key is not None else ids.get(message, message) if message is not None else None
+    return found
+
+
+def _around(history: History, evidence: frozenset[int]) -> list[Event]:
+    """Without a message: the evidence itself and the strikes before its last event that hit the same processes."""
+    last = max(evidence, default=0)
+    shown = [event for event in history.events if event["n"] in evidence]
+    processes = {process_of(event["actor"]) for event in shown}
+    strikes = [
+        event
+        for event in history.events
+        if event["kind"] == "fault.strike" and event["n"] < last and process_of(event["actor"]) in processes
+    ]
+    return sorted([*strikes[:1], *strikes[1:][-1:], *shown], key=lambda event: event["n"])
+
+
+def _follow(history: History, key: str, evidence: frozenset[int]) -> list[Event]:
+    """Everything about the message, and about the processes that had it while they had it."""
+    messages: set[str] = set()
+    holders: set[str] = set()  # processes that received it and did not yet delete it
+    crashed: set[str] = set()  # of those, the ones that were killed: their new start is told
+    focus: dict[str, bool] = {}  # by actor: is this message the one that it worked on last?
+    found = []
+    for event in history.events:
+        kind, actor = event["kind"], event["actor"]
+        message = event.get("message")
+        if event.get("key") == key or event.get("original") in messages or message in messages:
+            mine = True
+            if message is not None:
+                messages.add(message)
+        else:
+            mine = message is not None and message == key
+        if kind in ABOUT_A_MESSAGE:
+            focus[actor] = mine
+            if mine:
+                found.append(event)
+                if kind == "receive":
+                    holders.add(process_of(actor))
+        elif kind in ("fault.strike", "call.failed"):
+            if mine or focus.get(actor, False) or (event["n"] in evidence):
+                found.append(event)
+        elif kind in ABOUT_A_PROCESS:
+            process = event.get("process") or process_of(actor)
+            if process in holders:
+                found.append(event)
+                if kind == "process.crash":
+                    holders.discard(process)
+                    crashed.add(process)
+        elif kind == "process.start":
+            if event.get("process") in crashed:
+                crashed.discard(event["process"])
+                found.append(event)
+        elif event["n"] in evidence:
+            found.append(event)
+    return found
