@@ -43,6 +43,7 @@ from harness.resilience.dlq import SentOnce, dead_letter_request, envelope_of, s
 from harness.resilience.envelope import MAX_MESSAGE_BYTES
 from harness.resilience.errors import Classification, InvalidMessageFormatError, classify
 from harness.resilience.idempotency import Claim, Idempotency, IdempotencyStore, Status, new_owner
+from harness.resilience.poison import PoisonMessageDetector
 
 __all__ = [
     "Admission",
@@ -353,8 +354,9 @@ class ResilientConsumer:
         return self._loop.pause(seconds) and not delivery.lost
 
     def _given_back(self, seconds: float) -> Outcome:
-        """Nobody is to blame: back to the queue, at once if this consumer stops, because another one may do better."""
-        return Outcome(delete=False, delay=0.0 if self._loop.stopping else seconds, blameless=True)
+        """The message is not to blame: back to the queue, soon, because another consumer may do better."""
+        soon = 0.0 if self._loop.stopping else min(seconds, self._loop.visibility)
+        return Outcome(delete=False, delay=soon, blameless=True)
 
     def _failed(self, delivery: Delivery, error: Exception, identity: str) -> Outcome:
         receives = self._loop.receives(delivery)
@@ -398,6 +400,8 @@ class ResilientConsumer:
     def _quarantine(self, delivery: Delivery, reason: str) -> bool:
         if self.poison is None:
             return False
+        if isinstance(self.poison, PoisonMessageDetector):
+            return self.poison.quarantine_poison_message(delivery.message, reason, queue_url=self.queue_url)
         taken = self.poison.quarantine_poison_message(delivery.message, reason)
         return taken is not False  # a detector that answers nothing has taken it
 
