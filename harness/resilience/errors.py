@@ -204,7 +204,10 @@ def diagnose(
     """
     if isinstance(error, BaseException):
         found = (rules if rules is not None else registry).find(error)
-        diagnosis = _diagnose(error, 0)
+        if isinstance(error, ExceptionGroup):
+            diagnosis = _worst([diagnose(inner, rules=rules, clock=clock) for inner in error.exceptions])
+        else:
+            diagnosis = _diagnose(error, 0)
         if found is not None:
             classification, name = found
             diagnosis = replace(diagnosis, classification=classification, reason=f"registered rule {name}")
@@ -302,8 +305,6 @@ def _diagnose(error: BaseException, depth: int) -> Diagnosis:
         return Diagnosis(_PERMANENT, "PermanentError")
     if not isinstance(error, Exception):
         return Diagnosis(_UNKNOWN, "asks to stop, is no failure")
-    if isinstance(error, ExceptionGroup):
-        return _by_group(error, depth)
     aws = _aws_answer(error)
     if aws is not None:
         return _by_aws(error, *aws)
@@ -313,11 +314,8 @@ def _diagnose(error: BaseException, depth: int) -> Diagnosis:
     return _by_class(error, depth)
 
 
-def _by_group(group: ExceptionGroup[Exception], depth: int) -> Diagnosis:
+def _worst(inner: list[Diagnosis]) -> Diagnosis:
     """A group is as bad as its worst member: permanent, then unknown, then transient."""
-    if depth >= _DEPTH:
-        return _NOTHING
-    inner = [diagnose(error) if depth == 0 else _diagnose(error, depth + 1) for error in group.exceptions]
     for wanted in (_PERMANENT, _UNKNOWN):
         for diagnosis in inner:
             if diagnosis.classification is wanted:

@@ -127,6 +127,6 @@ def test_users_listeners_still_hear_everything() -> None:
     with observed():
         breaker = pybreaker.CircuitBreaker(listeners=[Listener()])
         breaker.call(int)
-        with pytest.raises(OSError):
-            breaker.call(fail, OSError())
+        with pytest.raises(ConnectionError):
+            breaker.call(fail, ConnectionError())
     assert heard == ["success", "failure"]

@@ -101,8 +101,7 @@ def test_nothing_is_written_outside_the_run() -> None:
 
 def test_a_permanent_error_is_told_as_ignored() -> None:
     """What a bad message raises is no failure of the service, and says so."""
-    with observed() as record:
-        with pytest.raises(UnicodeDecodeError):
-            CircuitBreaker().call(b"\xff".decode)
+    with observed() as record, pytest.raises(UnicodeDecodeError):
+        CircuitBreaker().call(b"\xff".decode)
     assert record.of("breaker.call")[0]["outcome"] == "ignored"
     assert record.of("breaker.call")[0]["transient"] is False
