@@ -57,6 +57,8 @@ class Kernel:
 
     #: Run in a process's main actor when its main function has ended: (kernel, process). Patches add to it.
     exit_steps: list[Callable[[Kernel, Process], None]] = []
+    #: Run when a kernel runs for the first time. Patches add to it.
+    begin_steps: list[Callable[[Kernel], None]] = []
     #: Run when a kernel closes, after everything is unwound. Patches add to it.
     close_steps: list[Callable[[Kernel], None]] = []
 
@@ -394,6 +396,8 @@ class Kernel:
             self._begun = True
             self._gc_was_on = gc.isenabled()
             gc.disable()
+            for step in self.begin_steps:
+                step(self)
 
     def _loop(self, until_us: int | None) -> str:
         timers = self._timers
@@ -676,11 +680,11 @@ class Kernel:
             _running = None
             self.current = None
             self._enter(None)
-            for step in self.close_steps:
-                step(self)
             self._heap.clear()
             self._ready.clear()
             if self._begun:
+                for step in self.close_steps:
+                    step(self)
                 if self._gc_was_on:
                     gc.enable()
                 gc.collect(0)

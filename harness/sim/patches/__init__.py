@@ -42,15 +42,16 @@ class _Installation:
                 setattr(owner, name, shim)
         time.attach()
         audit.arm()
+        Kernel.begin_steps.append(threads.begin_step)
         Kernel.exit_steps.append(threads.exit_step)
         Kernel.close_steps.append(threads.close_step)
 
     def take_out(self) -> None:
         from harness.sim.kernel import Kernel
 
-        for steps, step in ((Kernel.exit_steps, threads.exit_step), (Kernel.close_steps, threads.close_step)):
-            if step in steps:
-                steps.remove(step)  # type: ignore[arg-type]
+        Kernel.begin_steps.clear()
+        Kernel.exit_steps.clear()
+        Kernel.close_steps.clear()
         audit.disarm()
         time.detach()
         for owner, name, before in reversed(self.attributes):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.sim.kernel import Kernel
     from harness.sim.process import Process
 
-__all__ = ["attributes", "close_step", "existing_locks", "exit_step", "pairs"]
+__all__ = ["attributes", "begin_step", "close_step", "existing_locks", "exit_step", "pairs"]
 
 JOINABLE = sys.version_info >= (3, 13)  # threads are started with a handle that join() waits for
 
@@ -119,7 +119,7 @@ class _Threads:
     def excepthook(self, args: Any, /) -> None:
         run = world.current()
         if run is None:
-            real.excepthook(args)
+            _outer_excepthook(args)
             return
         if run.kernel.closing or isinstance(args.exc_value, RunOver | SystemExit):
             return
@@ -127,7 +127,7 @@ class _Threads:
         if run.kernel.on_thread_error is not None and actor is not None:
             run.kernel.on_thread_error(actor, args.exc_value)
         else:
-            real.excepthook(args)
+            _outer_excepthook(args)
 
     def counter(self) -> int:
         """Numbers of threads called ``Thread-N``: from 1, for each process."""
@@ -273,7 +273,6 @@ def pairs() -> list[tuple[object, object]]:
         (real.main_thread, _threads.main_thread),
         (real.enumerate_threads, _threads.enumerate),
         (real.active_count, _threads.active_count),
-        (real.excepthook, _threads.excepthook),
         (real.register_atexit, _threads.register_atexit),
     ]
     if JOINABLE:
@@ -307,6 +306,17 @@ def attributes() -> list[tuple[Any, str, object]]:
     return found
 
 
+_outer_excepthook: Any = real.excepthook  # what was in force when the run began
+_EXCEPTHOOK = _threads.excepthook
+
+
+def begin_step(kernel: Kernel) -> None:
+    """Take the errors of threads, whoever's hook is in force (a test runner sets one)."""
+    global _outer_excepthook
+    _outer_excepthook = threading.excepthook
+    threading.excepthook = _EXCEPTHOOK
+
+
 def exit_step(kernel: Kernel, process: Process) -> None:
     """What ``threading._shutdown`` does at a process's exit: pools drain and end, then other exit functions."""
     while process.at_threading_exit:
@@ -322,6 +332,7 @@ def exit_step(kernel: Kernel, process: Process) -> None:
 
 def close_step(kernel: Kernel) -> None:
     """Forget the run's threads in the tables of ``threading`` and of the pools."""
+    threading.excepthook = _outer_excepthook
     active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]  # compat checks it
     for ident in [ident for ident in active if ident <= kernel.identities]:
         del active[ident]
