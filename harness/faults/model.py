@@ -1,43 +1,441 @@
 """The fault model: under which faults an invariant must hold, and to what it weakens under others.
 
 A table of data. Every invariant must hold under every kind of fault, but for
-the rows of :data:`MODEL`: each names what it weakens (an invariant), under
-what (patterns of faults), to what, *why* no system could do better, and one
-plan that shows it. The runner applies the table with :func:`weaken` and
-prints what it weakened; a search stays inside it unless told otherwise.
+the rows of :data:`MODEL`: each names what it weakens (invariants), under what
+(kinds of faults), to what, *why* no system could do better, and one plan that
+shows it. The runner applies the table with :func:`weaken` and prints what it
+weakened; a search stays inside it unless told otherwise.
+
+Two things need no row, because invariants are made so that they hold:
+a message whose retention runs out is *expired*, which is reported apart from
+lost; and a message that is put aside on record (dead letter, quarantine) has
+not vanished.
 
 ``python -m harness.faults.model`` writes ``docs/fault-model.md``.
 """
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["MODEL", "Weakening", "open_ended", "weaken"]
+from harness.faults.kinds import find
 
-S = TypeVar("S")
+__all__ = ["MODEL", "Under", "Weakening", "layer_of", "open_ended", "weaken"]
+
+Json = Mapping[str, Any]
+
+#: AWS refuses a request that was signed this much off its own time, in seconds (Signature Version 4).
+_SKEW_MAX_S = 900
+
+#: Kinds that leave the system able to do its work however long they last: they need no end.
+_HARMLESS = frozenset(
+    {
+        "handler.permanent",
+        "handler.poison",
+        "sqs.duplicate",
+        "sqs.reorder",
+        "sqs.delay",
+        "sqs.stale-attributes",
+        "redis.flushed",
+        "redis.failover",
+        "process.slow-start",
+        "clock.drift",
+        "network.latency",
+        "network.slicer",
+        "network.slow_close",
+    }
+)
+
+
+class SpecLike(Protocol):
+    """What :func:`weaken` asks of a spec (:class:`harness.invariants.base.Spec` fits)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def parameters(self) -> Any: ...
+    def with_parameters(self, **changes: Any) -> Any: ...
+
+
+S = TypeVar("S", bound=SpecLike)
+
+
+@dataclass(frozen=True)
+class Under:
+    """Kinds of faults: of one layer (``*``: any), with these names (none given: all of it), on these sides (none: any).
+
+    ``open_ended``: only faults that have no end.
+    """
+
+    layer: str = "*"
+    kinds: frozenset[str] = frozenset()
+    sides: frozenset[str] = frozenset()
+    open_ended: bool = False
+
+    def matches(self, fault: Json) -> bool:
+        if self.kinds and fault["kind"] not in self.kinds:
+            return False
+        if self.sides and (fault.get("side") or "before") not in self.sides:
+            return False
+        if self.layer != "*" and layer_of(fault) != self.layer:
+            return False
+        return not self.open_ended or open_ended(fault)
+
+    def __str__(self) -> str:
+        names = ", ".join(f"`{name}`" for name in sorted(self.kinds)) or "every kind"
+        text = names if self.layer == "*" else f"{self.layer}: {names}"
+        if self.sides:
+            text += f" ({', '.join(sorted(self.sides))})"
+        return text + (" without an end" if self.open_ended else "")
 
 
 @dataclass(frozen=True)
 class Weakening:
-    """One row of the fault model."""
+    """One row of the fault model.
 
+    Attributes:
+        name: a short name of the row.
+        invariants: what is weakened.
+        under: under which faults.
+        to: what still must hold, in words.
+        why: why no system could do better.
+        plan: a fault plan that shows it.
+        parameters: what the invariant is judged with then; ``None``: it is not judged.
+    """
+
+    name: str
     invariants: tuple[str, ...]
-    under: tuple[str, ...]
+    under: tuple[Under, ...]
     to: str
     why: str
-    plan: Mapping[str, Any]
-    parameters: Mapping[str, Any] | None = None
+    plan: Json
+    parameters: Json | None = field(default=None)
 
 
-MODEL: tuple[Weakening, ...] = ()
+def _plan(*faults: Json) -> Json:
+    return {"version": 1, "faults": list(faults)}
 
 
-def open_ended(fault: Mapping[str, Any]) -> bool:
-    return False
+def _fault(target: str, kind: str, side: str = "before", **fields: Any) -> Json:
+    return {"target": target, "kind": kind, "side": side, **fields}
 
 
-def weaken(specs: Iterable[S], plan: Mapping[str, Any]) -> tuple[tuple[S, ...], list[dict[str, Any]]]:
-    return tuple(specs), []
+def _kinds(layer: str, *names: str, sides: Iterable[str] = ()) -> Under:
+    return Under(layer, frozenset(names), frozenset(sides))
+
+
+LIVENESS = ("at-least-once", "not-stuck")
+RECOVERY = ("recovers-within", "backlog-drains", "throughput-returns", "not-metastable", "amplification-bounded")
+ONCE = ("effects-once", "duplicates-bounded")
+
+#: The row of faults without an end: what needs an end is not judged, safety is.
+_OPEN_ENDED = Weakening(
+    name="no end",
+    invariants=LIVENESS + RECOVERY,
+    under=(Under(open_ended=True),),
+    to="not judged: safety only",
+    why="A fault that never ends may hold up everything for ever, and a time after its end does not exist.",
+    plan=_plan(_fault("aws.sqs.DeleteMessage", "unavailable", start=10)),
+)
+
+_EFFECT_ROWS: tuple[Weakening, ...] = (
+    Weakening(
+        name="killed between effect and record",
+        invariants=ONCE,
+        under=(_kinds("process", "crash", "sigterm"),),
+        to="once, but for a message whose worker was killed between the first effect and the next",
+        why="An effect in the outside world and the note that it happened are two steps; a kill between them leaves "
+        "an effect that nobody knows of, and at least once means to do it again.",
+        plan=_plan(_fault("handler", "crash", side="after", nth=3, restart_after=5)),
+        parameters={"excused": ("*/crash", "*/sigterm", "process.crash", "process.sigterm")},
+    ),
+    Weakening(
+        name="stopped before the effect",
+        invariants=ONCE,
+        under=(_kinds("process", "pause"),),
+        to="once, but for a message whose worker stood still and went on between the two effects",
+        why="A worker that stands still longer than every lease cannot know, when it goes on, that another one has "
+        "taken its message over; only the store of the effect itself could refuse it.",
+        plan=_plan(_fault("handler", "pause", side="before", nth=3, seconds=120)),
+        parameters={"excused": ("process.resume",)},
+    ),
+    Weakening(
+        name="answer of the effect lost",
+        invariants=ONCE,
+        under=(_kinds("dependency"), _kinds("network")),
+        to="once, but for a message whose call failed for the caller after it had taken effect",
+        why="Without an answer the caller cannot tell an effect that happened from one that did not; to be sure that "
+        "it happens it must ask again, unless the service itself recognises repetitions.",
+        plan=_plan(_fault("dependency.payments", "timeout", side="after", start=10, end=40)),
+        parameters={
+            "excused": ("dependency.*.after/*", "network.*/*", "call.failed/dependency.*", "call.failed/redis.*")
+        },
+    ),
+    Weakening(
+        name="failed after the effect",
+        invariants=ONCE,
+        under=(_kinds("handler", "transient", "permanent", "poison", "hang"),),
+        to="once, but for a message whose handler was made to fail after its effect",
+        why="A handler that has charged and then fails has failed: who must not lose the message calls it again.",
+        plan=_plan(_fault("handler", "transient", side="after", nth=3)),
+        parameters={"excused": ("handler.after/*", "handler.middle/*", "handler.before/hang", "point.*/*")},
+    ),
+    Weakening(
+        name="record cannot be written",
+        invariants=ONCE,
+        under=(_kinds("redis"),),
+        to="once, but for a message with a strike on Redis, or a loss of its writes, between the two effects",
+        why="The record of what was done lives in Redis: if it is down after the effect, or loses the record, "
+        "nothing is left that says the effect happened.",
+        plan=_plan(_fault("redis", "failover", start=20, lost_seconds=5)),
+        parameters={"excused": ("redis*/*", "call.failed/redis.*", "effect.lost")},
+    ),
+)
+
+_STORE_ROWS: tuple[Weakening, ...] = (
+    Weakening(
+        name="effects undone by their store",
+        invariants=("no-message-loss",),
+        under=(_kinds("redis", "flushed", "failover"),),
+        to="no message is lost but those whose effect Redis itself had and lost again",
+        why="The message was handled and acknowledged; that its store then loses what it had confirmed is out of the "
+        "consumer's hands.",
+        plan=_plan(_fault("redis", "flushed", start=30)),
+        parameters={"undone_excused": True},
+    ),
+)
+
+_DEAD_LETTER_EXCUSES = (
+    "*/crash",
+    "*/sigterm",
+    "*/pause",
+    "*/hang",
+    "*/slow",
+    "*/duplicate",
+    "process.crash",
+    "process.resume",
+    "aws.sqs.*/*",
+    "redis*/*",
+    "network.*/*",
+    "dependency.*/*",
+    "handler.after/*",
+    "handler.middle/*",
+    "point.*/*",
+    "call.failed/*",
+)
+
+_NO_ATTEMPT = (
+    "*/crash",
+    "*/sigterm",
+    "process.*",
+    "*/hang",
+    "*/slow",
+    "*/duplicate",
+    "aws.sqs.*/*",
+    "redis*/*",
+    "network.*/*",
+)
+
+_DEAD_LETTER_ROWS: tuple[Weakening, ...] = (
+    Weakening(
+        name="handled, and could not say so",
+        invariants=("not-processed-and-dead-lettered",),
+        under=(
+            _kinds("process", "crash", "sigterm", "pause"),
+            _kinds("handler", "transient", "permanent", "hang", "slow"),
+            _kinds("aws"),
+            _kinds("sqs"),
+            _kinds("redis"),
+            _kinds("network"),
+            _kinds("dependency"),
+        ),
+        to="not both, but for a message with a strike between its effect and its dead letter",
+        why="A message that took effect and whose acknowledgement or record is lost is delivered again and again, and "
+        "SQS moves it after max receives, whatever the consumer does.",
+        plan=_plan(_fault("aws.sqs.DeleteMessage", "unavailable", start=10, end=600)),
+        parameters={"excused": _DEAD_LETTER_EXCUSES},
+    ),
+    Weakening(
+        name="deliveries that are no attempts",
+        invariants=("poison-contained",),
+        under=(
+            _kinds("process", "crash", "sigterm", "pause"),
+            _kinds("handler", "hang", "slow"),
+            _kinds("aws"),
+            _kinds("sqs"),
+            _kinds("redis"),
+            _kinds("network"),
+        ),
+        to="within the bound, but for a message with such a strike since it was sent",
+        why="A delivery that was lost on its way, or whose worker was killed, counts as one although nobody tried; "
+        "and a message cannot be put aside while the dead-letter queue or the store of counts is down.",
+        plan=_plan(
+            _fault("handler", "poison", parameters={"keys": ["3"]}), _fault("redis", "refused", start=0, end=120)
+        ),
+        parameters={"excused": _NO_ATTEMPT},
+    ),
+    Weakening(
+        name="replay cut in the middle",
+        invariants=("replay-once",),
+        under=(_kinds("process", "crash", "sigterm", "pause"), _kinds("aws"), _kinds("sqs"), _kinds("network")),
+        to="every dead letter returns at least once",
+        why="To send it back and to delete the dead letter are two calls; a cut between them leaves both copies.",
+        plan=_plan(_fault("aws.sqs.SendMessage", "crash", side="after", nth=2, restart_after=5)),
+        parameters={"at_least": True},
+    ),
+)
+
+MODEL: tuple[Weakening, ...] = (_OPEN_ENDED, *_EFFECT_ROWS, *_STORE_ROWS, *_DEAD_LETTER_ROWS)
+
+
+@functools.lru_cache(maxsize=1024)
+def _kind_layer(target_layer: str, kind: str) -> str:
+    return find(target_layer, kind).layer
+
+
+def layer_of(fault: Json) -> str:
+    """The layer of a fault's kind (``sqs`` beside ``aws``): a crash at an AWS call is a process fault."""
+    return _kind_layer(fault["target"].partition(".")[0], fault["kind"])
+
+
+def open_ended(fault: Json) -> bool:
+    """Whether a fault has no end, so that nothing can be asked of the time after it.
+
+    One that strikes once has one, also a killed process that is started
+    again. Kinds that leave the system able to do its work need none.
+    """
+    kind = f"{layer_of(fault)}.{fault['kind']}"
+    parameters = fault.get("parameters") or {}
+    if kind == "process.crash" and parameters.get("restart_after", 1.0) is None:
+        return True
+    if fault.get("nth") is not None:
+        return kind == "handler.hang"
+    if fault.get("end") is not None or kind in _HARMLESS or kind.startswith("workload."):
+        return False
+    if kind == "clock.jump":
+        return abs(float(parameters.get("seconds", 0))) > _SKEW_MAX_S
+    return not (kind.startswith("process.") and str(fault["target"]).startswith("process"))
+
+
+def weaken(specs: Iterable[S], plan: Json) -> tuple[tuple[S, ...], list[dict[str, Any]]]:
+    """*specs* as they may be asked for under *plan* (a fault plan as JSON), and what was weakened.
+
+    An invariant that cannot be judged at all is left out. Each entry of the
+    second value is ``{"invariant", "kinds", "to", "why"}``.
+    """
+    faults: list[Json] = list(plan.get("faults") or ())
+    if not faults:
+        return tuple(specs), []
+    rows = [
+        (row, kinds)
+        for row in MODEL
+        if (kinds := [_label(fault) for fault in faults if any(under.matches(fault) for under in row.under)])
+    ]
+    kept: list[S] = []
+    weakened: list[dict[str, Any]] = []
+    for spec in specs:
+        weaker: S | None = spec
+        for row, kinds in rows:
+            if spec.name not in row.invariants:
+                continue
+            entry = {"invariant": spec.name, "kinds": list(dict.fromkeys(kinds)), "to": row.to, "why": row.why}
+            if entry not in weakened:
+                weakened.append(entry)
+            weaker = None if weaker is None or row.parameters is None else _merged(weaker, row.parameters)
+        if weaker is not None:
+            kept.append(weaker)
+    return tuple(kept), weakened
+
+
+def _label(fault: Json) -> str:
+    return f"{layer_of(fault)}.{fault['kind']}"
+
+
+def _merged(spec: S, parameters: Json) -> S:
+    """*spec* with *parameters* added; lists of excuses are joined."""
+    given = dict(spec.parameters)
+    changes = {}
+    for name, value in parameters.items():
+        if isinstance(value, tuple):
+            value = tuple(dict.fromkeys((*(given.get(name) or ()), *value)))
+        changes[name] = value
+    weaker: S = spec.with_parameters(**changes)
+    return weaker
+
+
+# The page
+
+
+def _invariant_names() -> list[str]:
+    from harness.invariants import NAMES
+
+    return list(NAMES)
+
+
+def document() -> str:
+    """``docs/fault-model.md``."""
+    import json
+
+    lines = [
+        "# Fault model",
+        "",
+        "Generated by `python -m harness.faults.model`; do not edit.",
+        "",
+        (__doc__ or "")
+        .partition("\n\n")[2]
+        .rpartition("\n\n")[0]
+        .replace(":data:`MODEL`", "the table below")
+        .replace(":func:`weaken`", "`weaken`"),
+        "",
+        "## What each invariant keeps",
+        "",
+        "| invariant | weakens under | to |",
+        "| --- | --- | --- |",
+    ]
+    for name in _invariant_names():
+        rows = [row for row in MODEL if name in row.invariants]
+        if not rows:
+            lines.append(f"| {name} | nothing: it must hold under every kind | |")
+        for row in rows:
+            under = "; ".join(str(one) for one in row.under)
+            lines.append(f"| {name} | {under} | {row.to} |")
+    lines += ["", "## Why, and a plan that shows it", ""]
+    for row in MODEL:
+        lines += [
+            f"### {row.name[0].upper()}{row.name[1:]}",
+            "",
+            f"Weakens {', '.join(row.invariants)} to: {row.to}. {row.why}",
+            "",
+            "```json",
+            json.dumps(row.plan),
+            "```",
+            "",
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the page, or with ``--check`` say whether it is up to date (exit code 1 if not)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    check = "--check" in arguments
+    paths = [argument for argument in arguments if not argument.startswith("-")]
+    path = Path(paths[0]) if paths else Path(__file__).parents[2] / "docs" / "fault-model.md"
+    text = document()
+    if check:
+        current = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if current != text:
+            print(f"{path} is out of date: run python -m harness.faults.model", file=sys.stderr)
+            return 1
+        return 0
+    path.write_text(text, encoding="utf-8")
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -20,14 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
 
 from harness.history import KINDS, Event, Header
 
-if TYPE_CHECKING:
-    from harness.invariants.ledger import Ledger
-
-__all__ = ["Invariant", "LedgerInvariant", "Spec", "Status", "Verdict", "join"]
+__all__ = ["Book", "BookInvariant", "Invariant", "Spec", "Status", "Verdict", "join", "make_spec"]
 
 Status: TypeAlias = Literal["holds", "violated", "inconclusive"]
 
@@ -143,36 +140,58 @@ class Invariant:
         return Verdict(self.name, "inconclusive", detail, _numbers(evidence))
 
 
-class LedgerInvariant(Invariant):
-    """An invariant that reads the books of a run instead of keeping its own.
+class Book:
+    """What several invariants of a family need to know of a run, kept once for all of them."""
 
-    A judge binds its one ledger; used alone, the invariant keeps a ledger of
-    its own. Either way the ledger has seen an event before the ``on_`` methods do.
+    def __init__(self, header: Header) -> None:
+        """Begin a run."""
+
+    def handlers(self) -> Mapping[str, Callable[[Event], None]]:
+        """What to call for which kind of event."""
+        return {}
+
+    def step(self, event: Event) -> None:
+        """One event of the run, in order."""
+        handler = self.handlers().get(event["kind"])
+        if handler is not None:
+            handler(event)
+
+
+B = TypeVar("B", bound=Book)
+
+
+class BookInvariant(Invariant, Generic[B]):
+    """An invariant that reads a book instead of keeping everything itself.
+
+    A judge binds one book to all invariants that want it; used alone, the
+    invariant keeps one of its own. Either way the book has seen an event
+    before the ``on_`` methods do.
     """
+
+    book_type: ClassVar[type[Book]] = Book
 
     def __init__(self) -> None:
         super().__init__()
-        self._bound: Ledger | None = None
+        self._bound: B | None = None
         self._own = False
 
     @property
-    def ledger(self) -> Ledger:
+    def book(self) -> B:
         assert self._bound is not None, "start() comes first"
         return self._bound
 
-    def bind(self, ledger: Ledger) -> None:
-        self._bound = ledger
+    def bind(self, book: B) -> None:
+        """Use this book, which somebody else keeps."""
+        self._bound = book
 
     def start(self, header: Header) -> None:
         if self._bound is None:
-            from harness.invariants.ledger import Ledger
-
-            self._bound = Ledger(header)
+            self._bound = cast("B", self.book_type(header))
             self._own = True
 
     def _feed(self, event: Event) -> None:
         if self._own:
-            self.ledger.step(event)
+            self.book.step(event)
 
 
 def _numbers(evidence: tuple[int, ...]) -> tuple[int, ...]:

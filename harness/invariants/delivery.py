@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from harness.errors import ScenarioError
 from harness.history import Event
-from harness.invariants.base import LedgerInvariant, Verdict
+from harness.invariants.base import Verdict
 from harness.invariants.excuse import KINDS as EXCUSING
-from harness.invariants.excuse import Excuses
-from harness.invariants.ledger import SOURCE, Entry
+from harness.invariants.excuse import Excuses, process_of
+from harness.invariants.ledger import SOURCE, Duplicate, Entry, LedgerInvariant
 
 __all__ = ["AtLeastOnce", "DuplicatesBounded", "EffectsOnce", "NoMessageLoss"]
 
@@ -32,6 +33,17 @@ def plural(number: int, one: str = "message", many: str = "") -> str:
     return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
 
 
+def whole(value: int | None, field: str, *, least: int) -> None:
+    """Refuse a bound that is no whole number of *least* or more (``None`` is none given).
+
+    Raises:
+        ScenarioError: it is not.
+    """
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+        return
+    raise ScenarioError(f"is {value!r}", field=field, remedy=f"Give a whole number, {least} or more")
+
+
 class ExcusingInvariant(LedgerInvariant):
     """A delivery invariant that the fault model may weaken with excuses."""
 
@@ -44,6 +56,13 @@ class ExcusingInvariant(LedgerInvariant):
         if self.excuses:
             wanted = [*((kind, self.excuses.note) for kind in EXCUSING), *wanted]
         return wanted
+
+    def excused(self, one: Duplicate) -> bool:
+        """Whether something between the two effects, at the process of one of them, makes the second unavoidable."""
+        if not self.excuses:
+            return False
+        processes = (process_of(one.first_by), process_of(one.second_by))
+        return self.excuses.between(one.first, one.second, one.key, processes)
 
     def _feed(self, event: Event) -> None:
         super()._feed(event)
@@ -211,18 +230,17 @@ class EffectsOnce(ExcusingInvariant):
     def on_effect(self, event: Event) -> None:
         duplicates = self.ledger.duplicates
         while self._seen < len(duplicates):
-            key, first, second = duplicates[self._seen]
+            one = duplicates[self._seen]
             self._seen += 1
-            if self.excuses.between(first, second, key):
+            if self.excused(one):
                 self._forgiven += 1
-                continue
-            if self.violation is None:
-                entry = self.ledger.entries[key]
+            elif self.violation is None:
                 self.violate(
-                    f'the effect "{event["name"]}" happened twice for message "{key}": events {first} and {second}',
-                    entry.sent_n,
-                    first,
-                    second,
+                    f'the effect "{one.name}" happened twice for message "{one.key}": events {one.first} and '
+                    f"{one.second}",
+                    self.ledger.entries[one.key].sent_n,
+                    one.first,
+                    one.second,
                 )
 
     def conclude(self) -> Verdict:
@@ -262,16 +280,16 @@ class DuplicatesBounded(ExcusingInvariant):
     def on_effect(self, event: Event) -> None:
         duplicates = self.ledger.duplicates
         while self._seen < len(duplicates):
-            key, first, second = duplicates[self._seen]
+            one = duplicates[self._seen]
             self._seen += 1
+            if self.excused(one):
+                continue
+            key = one.key
             self._begun[key] = self._begun.get(key, 1) + 1
-            if self.excuses.between(first, second, key):
-                self._begun[key] -= 1
-                continue
             if self._at_most is None:
-                self._judge_key(key, first, second)
+                self._judge_key(key, one.first, one.second)
                 continue
-            self._counted += [first, second]
+            self._counted += [one.first, one.second]
             if len(self._counted) // 2 == self._at_most + 1:
                 self.violate(
                     f"{plural(self._at_most + 1, 'effect')} beyond the first of their messages, "

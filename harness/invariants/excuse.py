@@ -10,12 +10,12 @@ labels (see :func:`label`), and asks here.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
 from harness.history import Event
 
-__all__ = ["KINDS", "Excuses", "label"]
+__all__ = ["KINDS", "Excuses", "label", "process_of"]
 
 #: The kinds of event that can excuse.
 KINDS = ("call.failed", "effect.lost", "fault.strike", "process.crash", "process.resume", "process.sigterm")
@@ -35,13 +35,32 @@ def label(event: Event) -> str:
     return kind
 
 
+#: Losses of a store strike everybody, whoever was the one to pass the point.
+_OF_ALL = frozenset({"flushed", "failover"})
+#: Actors that are no process.
+_NOBODY = frozenset({"-", "faults", "workload", ""})
+
+
+def process_of(actor: str) -> str | None:
+    """The process that an actor belongs to; ``None`` for what is no process."""
+    process = actor.partition("/")[0]
+    return None if process in _NOBODY else process
+
+
+def _whom(event: Event) -> str | None:
+    """The process that an excusing event is about; ``None`` where it is about all."""
+    if event.get("fault_kind") in _OF_ALL or event["kind"] == "effect.lost":
+        return None
+    return event.get("process") or process_of(event["actor"])
+
+
 class Excuses:
     """Remembers the events that excuse, and answers whether one lies between two others."""
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         self._patterns = tuple(patterns)
         self._numbers: list[int] = []
-        self._keys: list[str | None] = []
+        self._about: list[tuple[str | None, str | None]] = []  # key, process
         self._known: dict[str, bool] = {}
 
     def __bool__(self) -> bool:
@@ -55,14 +74,22 @@ class Excuses:
             known = self._known[name] = any(fnmatchcase(name, pattern) for pattern in self._patterns)
         if known:
             self._numbers.append(event["n"])
-            self._keys.append(event.get("key"))
+            self._about.append((event.get("key"), _whom(event)))
 
-    def between(self, first: int, second: int, key: str | None = None) -> bool:
-        """Whether an excuse has its number above *first* and below *second*, and is not about another key."""
+    def between(
+        self, first: int, second: int, key: str | None = None, processes: Collection[str | None] = (None,)
+    ) -> bool:
+        """Whether an excuse has its number above *first* and below *second*.
+
+        One that is about another key, or about a process that is none of
+        *processes* (``None`` among them: any may be meant), does not count.
+        """
         for place in range(bisect_right(self._numbers, first), len(self._numbers)):
             if self._numbers[place] >= second:
                 return False
-            about = self._keys[place]
-            if about is None or key is None or about == key:
+            about_key, about_process = self._about[place]
+            if about_key is not None and key is not None and about_key != key:
+                continue
+            if about_process is None or None in processes or about_process in processes:
                 return True
         return False

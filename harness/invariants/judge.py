@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from harness.history import KINDS, Event, Header
-from harness.invariants.base import Invariant, LedgerInvariant, Spec, Verdict
+from harness.invariants.base import Book, BookInvariant, Invariant, Spec, Verdict
 from harness.invariants.ledger import Ledger
 from harness.invariants.messages import MessageCounts, count
 from harness.invariants.recovery import Recovery, recovery_of
@@ -37,8 +37,9 @@ class Judge:
         self.left_out: list[Verdict] = []
         self._header = header
         self._broken: dict[int, BaseException] = {}  # by the checker's place
+        self._books_broken = False
         self._verdicts: list[Verdict] | None = None
-        self._everything: list[Handler] = []
+        self._books: dict[type[Book], Book] = {Ledger: self.ledger}
         self._table: dict[str, list[Handler]] = {kind: [handler] for kind, handler in self.ledger.handlers().items()}
         self._specs = _without_repeats(specs)
         self._checkers: list[Invariant | None] = []
@@ -49,8 +50,8 @@ class Judge:
         """A checker for *spec* that has started and is in the table; ``None`` if it fails already here."""
         try:
             checker = spec.checker()
-            if isinstance(checker, LedgerInvariant):
-                checker.bind(self.ledger)
+            if isinstance(checker, BookInvariant):
+                checker.bind(self._book(checker.book_type))
             checker.alarm = self._alarm
             checker.start(self._header)
             wanted = checker.handlers()
@@ -67,6 +68,15 @@ class Judge:
             else:
                 table[kind] = [handler]
         return checker
+
+    def _book(self, kind: type[Book]) -> Book:
+        """The one book of this kind, whose handlers come before those of its readers."""
+        book = self._books.get(kind)
+        if book is None:
+            book = self._books[kind] = kind(self._header)
+            for event_kind, handler in book.handlers().items():
+                self._table.setdefault(event_kind, []).append(handler)
+        return book
 
     def _alarm(self) -> None:
         self.violated = True
@@ -96,9 +106,10 @@ class Judge:
     def _dismiss(self, handler: Handler, error: Exception) -> None:
         """Take the owner of *handler* out of the table and remember why."""
         owner = getattr(handler, "__self__", None)
+        self._books_broken = self._books_broken or owner is self.ledger
         for place, checker in enumerate(self._checkers):
-            reads_books = owner is self.ledger and isinstance(checker, LedgerInvariant)
-            if checker is not None and (checker is owner or reads_books):
+            reads_it = isinstance(checker, BookInvariant) and checker.book is owner
+            if checker is not None and (checker is owner or reads_it):
                 self._broken.setdefault(place, error)
         for handlers in self._table.values():
             handlers[:] = [one for one in handlers if getattr(one, "__self__", None) is not owner]
@@ -130,8 +141,8 @@ class Judge:
         return Verdict(spec.name, "inconclusive", text)
 
     def messages(self) -> MessageCounts:
-        """What became of the messages, in numbers."""
-        return count(self.ledger)
+        """What became of the messages, in numbers; all ``None`` where the books could not be kept."""
+        return MessageCounts() if self._books_broken else count(self.ledger)
 
     def recovery(self) -> Recovery:
         """How the run came back after its faults."""

@@ -15,11 +15,12 @@ stand in the header); others are remembered only to say what could be declared.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 from harness.history import Event, Header
+from harness.invariants.base import Book, BookInvariant
 
-__all__ = ["DEAD_LETTER", "OTHER", "SOURCE", "Copy", "Entry", "Ledger"]
+__all__ = ["DEAD_LETTER", "OTHER", "SOURCE", "Copy", "Duplicate", "Entry", "Ledger", "LedgerInvariant"]
 
 #: What a queue is for.
 OTHER, SOURCE, DEAD_LETTER = 0, 1, 2
@@ -31,6 +32,7 @@ class Entry:
     __slots__ = (
         "dead",
         "dead_n",
+        "effect_by",
         "effect_n",
         "effects",
         "expired_n",
@@ -57,6 +59,7 @@ class Entry:
         self.sent_n = sent_n
         self.received_n = 0  # the last receive of the copy that went last
         self.effect_n = 0  # the first effect
+        self.effect_by = ""  # the actor that did it
         self.undone_n = 0  # the last effect.lost
         self.gone_n = 0  # the last copy that went
         self.expired_n = 0
@@ -67,6 +70,17 @@ class Entry:
     def lost(self) -> bool:
         """All copies are gone and nothing shows for it: no effect, quarantine, or end of retention."""
         return not (self.live or self.effects > 0 or self.quarantined or self.expired_n)
+
+
+class Duplicate(NamedTuple):
+    """A second or later effect of one name for one key: the first one, this one, and the actors of both."""
+
+    key: str
+    name: str
+    first: int
+    second: int
+    first_by: str
+    second_by: str
 
 
 class Copy:
@@ -86,8 +100,8 @@ class Copy:
         self.gone = False
 
 
-class Ledger:
-    """The fold. ``step(event)`` for every event, or :meth:`handlers` for those that it needs."""
+class Ledger(Book):
+    """The fold over everything that says where a message is or what became of it."""
 
     def __init__(self, header: Header) -> None:
         system = header.get("system") or {}
@@ -112,10 +126,10 @@ class Ledger:
         self.consumed: set[str] = set()  # queues that a process received from
         self.deliveries = 0  # receives outside dead-letter queues
         self.undeclared_effects: dict[str, int] = {}  # name -> first event
-        #: Second and later effects of one name for one key: (key, the first one's number, this one's number).
-        self.duplicates: list[tuple[str, int, int]] = []
+        self.duplicates: list[Duplicate] = []
         self._several = len(self.effect_names) > 1
-        self._by_name: dict[tuple[str, str], tuple[int, int]] = {}  # (effect, key) -> (how many, the first one)
+        #: (effect, key) -> how many, the first one, who did it
+        self._by_name: dict[tuple[str, str], tuple[int, int, str]] = {}
 
         self.ended = False
         self.end_reason = ""
@@ -158,11 +172,6 @@ class Ledger:
     def handlers(self) -> dict[str, Callable[[Event], None]]:
         """What to call for which kind of event."""
         return self._table
-
-    def step(self, event: Event) -> None:
-        handler = self._table.get(event["kind"])
-        if handler is not None:
-            handler(event)
 
     # -- where messages are
 
@@ -306,15 +315,16 @@ class Ledger:
         entry.effects += 1
         if entry.effects == 1:
             entry.effect_n = number
+            entry.effect_by = event["actor"]
         if self.effect_after_t is None:
             self.effect_after_t = event["t"]
             self.effect_after_n = number
-        first = entry.effect_n
+        first, by = entry.effect_n, entry.effect_by
         if self._several:
-            count, first = self._by_name.get((name, key), (0, number))
-            self._by_name[(name, key)] = (count + 1, first)
+            count, first, by = self._by_name.get((name, key), (0, number, event["actor"]))
+            self._by_name[(name, key)] = (count + 1, first, by)
         if first != number:
-            self.duplicates.append((key, first, number))
+            self.duplicates.append(Duplicate(key, name, first, number, by, event["actor"]))
 
     def _on_effect_lost(self, event: Event) -> None:
         name, key = event["name"], str(event["key"])
@@ -324,9 +334,9 @@ class Ledger:
         entry.effects -= 1
         entry.undone_n = event["n"]
         if self._several:
-            count, first = self._by_name.get((name, key), (0, 0))
+            count, first, by = self._by_name.get((name, key), (0, 0, ""))
             if count > 1:
-                self._by_name[(name, key)] = (count - 1, first)
+                self._by_name[(name, key)] = (count - 1, first, by)
             else:
                 self._by_name.pop((name, key), None)
 
@@ -334,8 +344,10 @@ class Ledger:
         key = event.get("key")
         if key is not None:
             return self.entries.get(str(key))
-        copy = self.copies.get(event.get("message") or "")
-        return copy.entry if copy is not None else None
+        message = event.get("message") or ""
+        copy = self.copies.get(message)
+        # Who gives a message a name of its own may give the key.
+        return copy.entry if copy is not None else self.entries.get(message)
 
     def _on_quarantine(self, event: Event) -> None:
         entry = self._entry_of(event)
@@ -354,7 +366,7 @@ class Ledger:
         """A fault struck or its window closed; what counts is the last such moment."""
         self.faulted = True
         self.fault_n = event["n"]
-        self.fault_t = event["t"]
+        self.fault_t = max(self.fault_t, event["t"], event.get("until") or 0.0)
         self.pending = self.pending_at_end = self.backlog
         self.drained_t = None if self.pending else self.fault_t
         self.drained_n = 0
@@ -404,6 +416,12 @@ class Ledger:
             'effects=effects.point("charged"), and call harness.points.effect("charged", key) where it happens'
         )
 
-    def facts(self) -> dict[str, Any]:
-        """Figures for reports and searches."""
-        return {"deliveries": self.deliveries, "backlog": self.backlog, "duplicates": len(self.duplicates)}
+
+class LedgerInvariant(BookInvariant[Ledger]):
+    """An invariant that reads the ledger."""
+
+    book_type = Ledger
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.book

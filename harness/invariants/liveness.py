@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.invariants.base import LedgerInvariant, Verdict
+from harness.invariants.base import Verdict
 from harness.invariants.delivery import SHOWN, plural, some
-from harness.invariants.ledger import DEAD_LETTER, SOURCE, Copy
+from harness.invariants.ledger import DEAD_LETTER, SOURCE, Copy, LedgerInvariant
 
 __all__ = ["NotStuck"]
 

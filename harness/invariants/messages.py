@@ -70,7 +70,8 @@ def count(ledger: Ledger) -> MessageCounts:
         else:
             in_queue += 1
     sources = ledger.entries
-    duplicated = {key for key, _, _ in ledger.duplicates if sources[key].source and sources[key].effects > 1}
+    twice = {one.key for one in ledger.duplicates}
+    duplicated = [key for key in twice if sources[key].source and sources[key].effects > 1]
     return MessageCounts(
         sent=sent,
         processed=processed if judged else None,

@@ -1,5 +1,8 @@
 """Recovery: how long after the last fault the system was itself again, and whether it was at all.
 
+Facts first (:class:`Recovery`, the recovery time of a result), then the
+invariants that put bounds on them.
+
 *The last fault's end* is the last moment at which a window closed, a fault
 struck, a paused process ran on, or a killed one was started again.
 
@@ -13,10 +16,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.history import History
-from harness.invariants.ledger import Ledger
+from harness.errors import ScenarioError
+from harness.history import Event, Header, History
+from harness.invariants.base import Verdict
+from harness.invariants.ledger import SOURCE, Ledger, LedgerInvariant
 
-__all__ = ["Recovery", "recovery_of", "recovery_seconds"]
+__all__ = [
+    "BacklogDrains",
+    "NotMetastable",
+    "RecoversWithin",
+    "Recovery",
+    "ThroughputReturns",
+    "recovery_of",
+    "recovery_seconds",
+]
+
+_NO_FAULT = "no fault struck, so there was nothing to recover from: give the scenario a fault with an end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +87,288 @@ def recovery_seconds(history: History) -> float | None:
     for event in history:
         ledger.step(event)
     return recovery_of(ledger).seconds
+
+
+class RecoversWithin(LedgerInvariant):
+    """After the last fault's end the first success comes within *seconds*.
+
+    A success is a declared effect, or, where none is declared, a source
+    message acknowledged. Judged where there was something to do: a message
+    was queued at that end or was sent after it.
+    """
+
+    name = "recovers-within"
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._work_t: float | None = None
+        self._work_n = 0
+        self._success_t: float | None = None
+        self._as_of = 0  # the last fault's end that the fields above are about
+
+    def _renew(self, t: float) -> None:
+        """Forget what came before the last fault's end; work that was left there begins to count then."""
+        ledger = self.ledger
+        if self._as_of != ledger.fault_n:
+            self._as_of = ledger.fault_n
+            self._work_t = ledger.fault_t if ledger.pending_at_end else None
+            self._work_n = ledger.fault_n
+            self._success_t = None
+
+    def on_send(self, event: Event) -> None:
+        self._renew(event["t"])
+        if self._work_t is None and self.ledger.roles.get(event["queue"]) == SOURCE:
+            self._work_t = event["t"]
+            self._work_n = event["n"]
+
+    def on_effect(self, event: Event) -> None:
+        self._renew(event["t"])
+        if self._success_t is None and event["name"] in self.ledger.effect_names:
+            self._success_t = event["t"]
+
+    def on_delete(self, event: Event) -> None:
+        self._renew(event["t"])
+        counts = not self.ledger.effect_names and event.get("found") is not False
+        if counts and self._success_t is None and self.ledger.roles.get(event["queue"]) == SOURCE:
+            self._success_t = event["t"]
+
+    def conclude(self) -> Verdict:
+        ledger = self.ledger
+        if not ledger.faulted:
+            return self.inconclusive(_NO_FAULT)
+        self._renew(ledger.end_t)
+        if self._work_t is None:
+            return self.inconclusive("nothing was left to do after the last fault: let the workload go on for longer")
+        begins = max(self._work_t, ledger.fault_t)
+        if self._success_t is not None:
+            took = max(0.0, self._success_t - begins)
+            if took <= self._seconds:
+                return self.holds(f"the first success came {took:.3f} s after the last fault")
+            return self.violate(
+                f"the first success came {took:.3f} s after the last fault; {self._seconds:g} s allowed",
+                ledger.fault_n,
+                ledger.effect_after_n,
+            )
+        if ledger.ended and ledger.end_t - begins >= self._seconds:
+            return self.violate(
+                f"no success came in the {ledger.end_t - begins:.1f} s after the last fault; "
+                f"{self._seconds:g} s allowed",
+                ledger.fault_n,
+                self._work_n,
+                ledger.end_n,
+            )
+        return self.inconclusive(f"the run ended before the {self._seconds:g} s after the last fault were over")
+
+
+class BacklogDrains(LedgerInvariant):
+    """What was queued at the last fault's end has left the source queues within *seconds* after it."""
+
+    name = "backlog-drains"
+
+    def __init__(self, seconds: float = 300.0) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def conclude(self) -> Verdict:
+        ledger = self.ledger
+        if not ledger.faulted:
+            return self.inconclusive(_NO_FAULT)
+        if not ledger.pending_at_end:
+            return self.inconclusive("no message was queued when the last fault ended: make it last longer")
+        backlog = ledger.pending_at_end
+        if ledger.drained_t is not None:
+            took = max(0.0, ledger.drained_t - ledger.fault_t)
+            if took <= self._seconds:
+                return self.holds(f"a backlog of {backlog} drained in {took:.3f} s")
+            return self.violate(
+                f"a backlog of {backlog} took {took:.3f} s to drain; {self._seconds:g} s allowed",
+                ledger.fault_n,
+                ledger.drained_n,
+            )
+        if ledger.ended and ledger.end_t - ledger.fault_t >= self._seconds:
+            return self.violate(
+                f"{ledger.pending} of a backlog of {backlog} were still queued {ledger.end_t - ledger.fault_t:.1f} s "
+                f"after the last fault; {self._seconds:g} s allowed",
+                ledger.fault_n,
+                ledger.end_n,
+            )
+        return self.inconclusive(f"the run ended before the {self._seconds:g} s after the last fault were over")
+
+
+class _Rates(LedgerInvariant):
+    """Successes in whole seconds before the first fault and after the last one."""
+
+    #: Below so many successes before the first fault a rate says nothing.
+    SUCCESSES_MIN = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = 0
+        self._first_fault_t: float | None = None
+        self._first_success_t: float | None = None
+        self._after: dict[int, int] = {}  # whole second of the run -> successes
+        self._as_of = 0
+
+    def start(self, header: Header) -> None:
+        super().start(header)
+        self._by_effect = bool(self.ledger.effect_names)
+
+    def on_fault_start(self, event: Event) -> None:
+        if self._first_fault_t is None:
+            self._first_fault_t = event["t"]
+
+    def on_fault_strike(self, event: Event) -> None:
+        self.on_fault_start(event)
+
+    def on_effect(self, event: Event) -> None:
+        if self._by_effect and event["name"] in self.ledger.effect_names:
+            self._success(event["t"])
+
+    def on_delete(self, event: Event) -> None:
+        found = event.get("found") is not False
+        if not self._by_effect and found and self.ledger.roles.get(event["queue"]) == SOURCE:
+            self._success(event["t"])
+
+    def _success(self, t: float) -> None:
+        if self._first_fault_t is None:
+            self._before += 1
+            if self._first_success_t is None:
+                self._first_success_t = t
+            return
+        if self._as_of != self.ledger.fault_n:
+            self._as_of = self.ledger.fault_n
+            self._after.clear()
+        second = int(t)
+        self._after[second] = self._after.get(second, 0) + 1
+
+    def rate_before(self) -> float | None:
+        """Successes a second before the first fault; ``None`` where there were too few to say."""
+        if self._first_fault_t is None or self._first_success_t is None or self._before < self.SUCCESSES_MIN:
+            return None
+        seconds = self._first_fault_t - self._first_success_t
+        return self._before / seconds if seconds > 0 else None
+
+    def best_after(self, start: float, end: float, window: int) -> float:
+        """The highest rate over *window* seconds that lie between *start* and *end*."""
+        if self._as_of != self.ledger.fault_n:
+            return 0.0
+        best = 0
+        for first in sorted(second for second in self._after if start - 1 <= second < end):
+            best = max(best, sum(self._after.get(first + more, 0) for more in range(window) if first + more < end))
+        return best / window
+
+    def unjudgeable(self) -> str:
+        """Why rates cannot be compared; "" if they can."""
+        ledger = self.ledger
+        if self._first_fault_t is None or not ledger.faulted:
+            return _NO_FAULT
+        if self.rate_before() is None:
+            return (
+                f"only {self._before} successes before the first fault, too few for a rate (at least "
+                f"{self.SUCCESSES_MIN}): begin the fault later"
+            )
+        if not ledger.ended:
+            return ledger.incomplete()
+        return ""
+
+
+class ThroughputReturns(_Rates):
+    """Within *within* seconds of the last fault's end the rate of successes is back to what it was before the first.
+
+    "Back" = at least *share* of it. The rate is that of any *window* seconds. A system that has nothing left
+    to do has returned too.
+    """
+
+    name = "throughput-returns"
+
+    def __init__(self, share: float = 0.9, within: float = 120.0, window: int = 5) -> None:
+        super().__init__()
+        self._share = share
+        self._within = within
+        self._window = window
+
+    def conclude(self) -> Verdict:
+        reason = self.unjudgeable()
+        if reason:
+            return self.inconclusive(reason)
+        ledger = self.ledger
+        before = self.rate_before() or 0.0
+        end = ledger.fault_t + self._within
+        best = self.best_after(ledger.fault_t, end, self._window)
+        if best >= self._share * before:
+            return self.holds(f"{best:.1f} successes a second after the last fault, {before:.1f} before the first")
+        if ledger.drained_t is not None and ledger.drained_t <= end and not ledger.backlog:
+            return self.holds(
+                f"nothing was left to do {max(0.0, ledger.drained_t - ledger.fault_t):.1f} s after the last fault"
+            )
+        if ledger.end_t < end:
+            return self.inconclusive(f"the run ended before the {self._within:g} s after the last fault were over")
+        return self.violate(
+            f"at best {best:.1f} successes a second in the {self._within:g} s after the last fault; {before:.1f} "
+            f"before the first, {self._share:.0%} of it promised",
+            ledger.fault_n,
+            ledger.end_n,
+        )
+
+
+class NotMetastable(_Rates):
+    """Once the trigger is gone the system does not stay down.
+
+    Metastable = at the end of the run at least ten messages wait, and in the
+    last *window* seconds fewer succeeded than *share* of what there was to do
+    and the rate before the first fault would have done. The run must go on
+    for that long after the last fault's end.
+    """
+
+    name = "not-metastable"
+
+    def __init__(self, share: float = 0.5, window: int = 30) -> None:
+        super().__init__()
+        self._share = share
+        self._window = window
+        self._received_n = 0
+
+    def on_receive(self, event: Event) -> None:
+        self._received_n = event["n"]
+
+    def conclude(self) -> Verdict:
+        ledger = self.ledger
+        if self._first_fault_t is None or not ledger.faulted:
+            return self.inconclusive(_NO_FAULT)
+        if not ledger.ended:
+            return self.inconclusive(ledger.incomplete())
+        if ledger.backlog < self.SUCCESSES_MIN:
+            return self.holds(f"{ledger.backlog} messages waited at the end, no more")
+        reason = self.unjudgeable()
+        if reason:
+            return self.inconclusive(reason)
+        if ledger.end_t - ledger.fault_t < self._window:
+            return self.inconclusive(f"the run ended less than {self._window} s after the last fault")
+        before = self.rate_before() or 0.0
+        late = 0
+        if self._as_of == ledger.fault_n:
+            late = sum(number for second, number in self._after.items() if second >= ledger.end_t - self._window)
+        rate = late / self._window
+        if late >= self._share * min(before * self._window, ledger.backlog):
+            return self.holds(f"{rate:.1f} successes a second at the end, {before:.1f} before the first fault")
+        return self.violate(
+            f"the last fault ended {ledger.end_t - ledger.fault_t:.0f} s before the run did, and still "
+            f"{ledger.backlog} messages wait: {rate:.2f} successes a second at the end, {before:.1f} before the fault",
+            ledger.fault_n,
+            self._received_n,
+            ledger.end_n,
+        )
+
+
+def bound(value: float | None, field: str, *, share: bool = False) -> None:
+    """Refuse a bound that is none.
+
+    Raises:
+        ScenarioError: it is no number above 0, or, for a share, above 1.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is None or (number and 0 < value <= (1 if share else float("inf"))):
+        return
+    remedy = "Give a share above 0 and at most 1" if share else "Give a number above 0"
+    raise ScenarioError(f"is {value!r}", field=field, remedy=remedy)

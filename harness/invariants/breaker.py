@@ -1,0 +1,357 @@
+"""Circuit breakers: what their states promise, judged from ``breaker.*`` events of any library.
+
+Each rule is inconclusive where no breaker was seen, or where the history
+lacks the limit or the event that the rule is about; it says which.
+"""
+
+from __future__ import annotations
+
+from harness.history import Event
+from harness.invariants.base import Verdict
+from harness.invariants.breaker_book import Breaker, BreakerInvariant, Change, Result
+
+__all__ = [
+    "BreakerGenerations",
+    "BreakerHalfOpenPermits",
+    "BreakerIgnoresPermanent",
+    "BreakerOpens",
+    "BreakerStaysOpen",
+    "BreakerTransitions",
+]
+
+#: Listeners and clocks are exact to a microsecond; a millisecond is beyond doubt.
+TOLERANCE_S = 0.001
+
+_LEGAL = {("closed", "open"), ("open", "half_open"), ("half_open", "open"), ("half_open", "closed")}
+
+
+class BreakerTransitions(BreakerInvariant):
+    """Only legal changes: closed to open, open to half open, half open to open or closed, each from the state it is in.
+
+    Changes that somebody made by hand (forced, isolated, disabled, set) are free.
+    """
+
+    name = "breaker-transitions"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._states: dict[tuple[str, str, int], str] = {}
+        self._changes = 0
+
+    def on_breaker_transition(self, event: Event) -> None:
+        breaker = self.book.of(event)
+        change = breaker.change
+        assert change is not None, "the book has seen the change"
+        key = (breaker.process, breaker.name, breaker.created_n)
+        state = self._states.get(key, "closed" if breaker.created_n else change.before)
+        self._states[key] = change.after
+        self._changes += 1
+        if change.by_hand:
+            return
+        if change.before != state:
+            self.violate(
+                f"{breaker.title} went from {change.before} to {change.after}, but it was {state}",
+                breaker.created_n,
+                change.n,
+            )
+        elif (change.before, change.after) not in _LEGAL:
+            self.violate(f"{breaker.title} went from {change.before} straight to {change.after}", change.n)
+
+    def conclude(self) -> Verdict:
+        if self.unobserved():
+            return self.inconclusive(self.unobserved())
+        if not self._changes:
+            return self.inconclusive("no breaker changed its state: add a fault on what it guards")
+        return self.holds(f"{self._changes} changes of state, all legal")
+
+
+class BreakerOpens(BreakerInvariant):
+    """A closed breaker opens at its threshold: not before so many failures in a row, and then before the next call.
+
+    Only failures of calls that began in the present closed state count.
+    """
+
+    name = "breaker-opens"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._judged = 0
+        self._windowed: set[str] = set()
+        self._unknown: set[str] = set()
+
+    def _threshold(self, breaker: Breaker) -> int | None:
+        """The number of consecutive failures that open *breaker*, where that is its rule and it is known."""
+        if breaker.mode not in (None, "consecutive"):
+            self._windowed.add(breaker.title)
+            return None
+        if breaker.failure_threshold is None:
+            self._unknown.add(breaker.title)
+        return breaker.failure_threshold
+
+    def settled(self, breaker: Breaker, change: Change) -> None:
+        if change.before != "closed" or change.after != "open":
+            return
+        threshold = self._threshold(breaker)
+        if threshold is None:
+            return
+        self._judged += 1
+        if len(change.failures) < threshold:
+            self.violate(
+                f"{breaker.title} opened after {len(change.failures)} failures in a row; its threshold is {threshold}",
+                *(failure.n for failure in change.failures),
+                change.n,
+            )
+
+    def on_breaker_begin(self, event: Event) -> None:
+        super().on_breaker_begin(event)
+        self._still_closed(event, began=True)
+
+    def on_breaker_call(self, event: Event) -> None:
+        super().on_breaker_call(event)
+        if event["outcome"] == "rejected":
+            return
+        breaker = self.book.of(event)
+        if breaker.begins or len(breaker.failures) < 2:
+            return
+        self._still_closed(event, began=False)
+
+    def _still_closed(self, event: Event, *, began: bool) -> None:
+        """A call was let in (or, where only ends are known, one that came after ended) while the breaker is closed."""
+        breaker = self.book.of(event)
+        threshold = breaker.failure_threshold if breaker.mode in (None, "consecutive") else None
+        if threshold is None or breaker.state != "closed" or len(breaker.failures) < threshold + (not began):
+            return
+        last = breaker.failures[threshold - 1]
+        if last.t >= event["t"]:
+            return
+        self.violate(
+            f"{breaker.title} had {threshold} failures in a row, its threshold, and let another call through",
+            *(failure.n for failure in breaker.failures[:threshold]),
+            event["n"],
+        )
+
+    def conclude(self) -> Verdict:
+        self._settle(None)
+        if self.violation is not None:
+            return self.violation
+        if self.unobserved():
+            return self.inconclusive(self.unobserved())
+        if self._judged:
+            return self.holds(f"{self._judged} openings, each at the threshold")
+        if self._unknown:
+            return self.inconclusive(f"the threshold of {', '.join(sorted(self._unknown))} is not known")
+        if self._windowed:
+            return self.inconclusive(
+                f"{', '.join(sorted(self._windowed))} opens by the rate in a window, which the history does not hold"
+            )
+        return self.inconclusive("no breaker came to its threshold: add a fault on what it guards, long enough to open")
+
+
+class BreakerStaysOpen(BreakerInvariant):
+    """An open breaker lets nothing through until its recovery timeout has passed."""
+
+    name = "breaker-stays-open"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opened: dict[tuple[str, str], tuple[float, int]] = {}
+        self._judged = 0
+        self._unknown: set[str] = set()
+
+    def on_breaker_transition(self, event: Event) -> None:
+        breaker = self.book.of(event)
+        change = breaker.change
+        assert change is not None, "the book has seen the change"
+        key = (breaker.process, breaker.name)
+        opened = self._opened.pop(key, None)
+        if change.after == "open":
+            self._opened[key] = (change.t, change.n)
+        if opened is None or change.by_hand or change.before != "open":
+            return
+        timeout = breaker.recovery_timeout
+        if timeout is None:
+            self._unknown.add(breaker.title)
+            return
+        self._judged += 1
+        if change.t < opened[0] + timeout - TOLERANCE_S:
+            self.violate(
+                f"{breaker.title} was open for {change.t - opened[0]:.3f} s; its recovery timeout is {timeout:g} s",
+                opened[1],
+                change.n,
+            )
+
+    def on_breaker_begin(self, event: Event) -> None:
+        breaker = self.book.of(event)
+        opened = self._opened.get((breaker.process, breaker.name))
+        timeout = breaker.recovery_timeout
+        if opened is None or timeout is None or breaker.state != "open" or breaker.since_t >= event["t"]:
+            return
+        if event["t"] < opened[0] + timeout - TOLERANCE_S:
+            self.violate(
+                f"{breaker.title} let a call through {event['t'] - opened[0]:.3f} s after it opened; "
+                f"its recovery timeout is {timeout:g} s",
+                opened[1],
+                event["n"],
+            )
+
+    def on_breaker_call(self, event: Event) -> None:
+        if event["outcome"] == "rejected":
+            self._judged += 1 if self._opened else 0
+
+    def conclude(self) -> Verdict:
+        if self.unobserved():
+            return self.inconclusive(self.unobserved())
+        if self._judged:
+            return self.holds("open breakers stayed open for their recovery timeout")
+        if self._unknown:
+            return self.inconclusive(f"the recovery timeout of {', '.join(sorted(self._unknown))} is not known")
+        return self.inconclusive("no breaker opened and was called again: add a fault on what it guards")
+
+
+class BreakerHalfOpenPermits(BreakerInvariant):
+    """A half-open breaker has at most its permitted number of probes under way at once."""
+
+    name = "breaker-half-open-permits"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._probes: dict[tuple[str, str], dict[object, int]] = {}  # breaker -> call -> its begin
+        self._judged = 0
+        self._blind: set[str] = set()
+
+    def on_breaker_begin(self, event: Event) -> None:
+        breaker = self.book.of(event)
+        if breaker.state != "half_open":
+            return
+        permits = breaker.half_open_permits
+        if permits is None:
+            self._blind.add(f"the number of permits of {breaker.title} is not known")
+            return
+        self._judged += 1
+        probes = self._probes.setdefault((breaker.process, breaker.name), {})
+        probes[_call(event)] = event["n"]
+        if len(probes) > permits:
+            self.violate(
+                f"{breaker.title} let {len(probes)} probes through at once; {permits} permitted",
+                breaker.since_n,
+                *probes.values(),
+            )
+
+    def on_breaker_call(self, event: Event) -> None:
+        if event["outcome"] == "rejected":
+            return
+        breaker = self.book.of(event)
+        if breaker.state == "half_open" and not breaker.begins:
+            self._blind.add(f"the history does not tell when calls through {breaker.title} begin")
+        probes = self._probes.get((breaker.process, breaker.name))
+        if probes:
+            probes.pop(_call(event), None)
+
+    def on_breaker_transition(self, event: Event) -> None:
+        breaker = self.book.of(event)
+        self._probes.pop((breaker.process, breaker.name), None)
+
+    def conclude(self) -> Verdict:
+        if self.unobserved():
+            return self.inconclusive(self.unobserved())
+        if self._judged:
+            return self.holds(f"{self._judged} probes, never more at once than permitted")
+        if self._blind:
+            return self.inconclusive("; ".join(sorted(self._blind)))
+        return self.inconclusive("no breaker was half open: let the fault end before the run does")
+
+
+def _call(event: Event) -> object:
+    """What joins the begin and the end of a call: its number, else the actor that makes it."""
+    number = event.get("call")
+    return number if number else event["actor"]
+
+
+class BreakerGenerations(BreakerInvariant):
+    """The result of a call that began in an earlier state of its breaker changes nothing.
+
+    Violated where a state changes at the very instant of such a late result
+    and no result of the present state explains it.
+    """
+
+    name = "breaker-generations"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._late = 0
+        self._blind = False
+
+    def on_breaker_call(self, event: Event) -> None:
+        super().on_breaker_call(event)
+        if event["outcome"] == "rejected":
+            return
+        generation = event.get("generation")
+        if generation is None:
+            self._blind = True
+            return
+        now = self.book.of(event).generation
+        if now is not None and generation < now:
+            self._late += 1
+
+    def settled(self, breaker: Breaker, change: Change) -> None:
+        if change.before == "open" or change.generation is None:
+            return  # time alone ends the open state
+        present = change.generation
+        late = [result for result in change.results if result.generation is not None and result.generation < present]
+        own = [result for result in change.results if change.belongs(result)]
+        if late and not own:
+            first: Result = late[0]
+            self.violate(
+                f"{breaker.title} went from {change.before} to {change.after} on the {first.outcome} of a call that "
+                f"had begun {present - (first.generation or 0)} states earlier",
+                first.n,
+                change.n,
+            )
+
+    def conclude(self) -> Verdict:
+        self._settle(None)
+        if self.violation is not None:
+            return self.violation
+        if self.unobserved():
+            return self.inconclusive(self.unobserved())
+        if self._late:
+            return self.holds(f"{self._late} late results changed nothing")
+        if self._blind:
+            return self.inconclusive("the history does not tell in which state of the breaker a call began")
+        return self.inconclusive("no call outlived a change of its breaker's state: let calls overlap (two workers)")
+
+
+class BreakerIgnoresPermanent(BreakerInvariant):
+    """Permanent errors (a bad message, a refused request) do not open a breaker."""
+
+    name = "breaker-ignores-permanent"
+
+    def settled(self, breaker: Breaker, change: Change) -> None:
+        if change.after != "open":
+            return
+        if change.before == "closed":
+            causes = change.failures
+            needed = breaker.failure_threshold or 1
+        else:
+            causes = [one for one in change.results if change.belongs(one) and one.outcome == "failure"]
+            needed = 1
+        permanent = [cause.n for cause in causes if cause.permanent]
+        if permanent and len(causes) - len(permanent) < needed:
+            self.violate(
+                f"{breaker.title} opened on permanent errors: {len(permanent)} of the {len(causes)} failures that "
+                "led to it say that the request was bad, not that the service is down",
+                *permanent,
+                change.n,
+            )
+
+    def conclude(self) -> Verdict:
+        self._settle(None)
+        if self.violation is not None:
+            return self.violation
+        if self.unobserved():
+            return self.inconclusive(self.unobserved())
+        if not self.book.permanent_n:
+            return self.inconclusive(
+                'no call through a breaker ended in a permanent error: add Fault("handler", "permanent", nth=3)'
+            )
+        return self.holds("permanent errors opened no breaker")
