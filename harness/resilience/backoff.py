@@ -142,8 +142,9 @@ def _power(base: float, factor: float, exponent: int) -> float:
         return 0.0
     try:
         return base * float(factor) ** exponent
-    except OverflowError:
-        return math.inf
+    except OverflowError:  # of the power alone; a tiny base may bring it back
+        logarithm = math.log(base) + exponent * math.log(factor)
+        return math.exp(logarithm) if logarithm < 700 else math.inf
 
 
 def _spread(delay: float, jitter: Jitter) -> tuple[float, float]:
