@@ -51,9 +51,7 @@ def _answer_lost(plot: Plot, first: int, second: int) -> str:
         return ""
     for event in plot.between(first, second, "fault.strike"):
         if str(event.get("point", "")).endswith(".after"):
-            return (
-                f"the answer of a call that had taken effect was lost ({event['point']}), and the call was made again"
-            )
+            return f"the answer of a call that had taken effect was lost ({event['point']}), and it was made again"
     return ""
 
 

@@ -154,12 +154,19 @@ def _most_telling(lines: list[_Line]) -> list[_Line]:
 
 
 def _joined(lines: list[_Line]) -> list[_Line]:
-    """A lost answer and the error that the caller then sees are one thing: told in one line."""
+    """What is one thing is told in one line.
+
+    A lost answer and the error that the caller then sees; a fault that kills
+    or stops a process, and that it is killed or stopped.
+    """
     found: list[_Line] = []
     for line in lines:
         before = found[-1] if found else None
         if before is not None and _same_call(before.event, line.event):
             before.text = f"{before.text}; {line.text}"
+            before.weight = max(before.weight, line.weight)
+            continue
+        if before is not None and _same_blow(before.event, line.event):
             before.weight = max(before.weight, line.weight)
             continue
         found.append(line)
@@ -173,6 +180,11 @@ def _same_call(first: Event, second: Event) -> bool:
         and first["actor"] == second["actor"]
         and str(first.get("point", "")).startswith(str(second.get("point", "-")))
     )
+
+
+def _same_blow(first: Event, second: Event) -> bool:
+    blow = f"process.{first.get('fault_kind')}"
+    return first["kind"] == "fault.strike" and second["kind"] == blow and bool(first["t"] == second["t"])
 
 
 # sentences
@@ -221,18 +233,45 @@ def _effect_lost(event: Event, plot: Plot) -> str:
 
 
 def _strike(event: Event, plot: Plot) -> str:
-    point, did = str(event.get("point", "?")), event.get("did", "")
+    point, did, who = str(event.get("point", "?")), event.get("did", ""), _who(event)
     layer, _, rest = point.partition(".")
+    kind = event.get("fault_kind")
     if layer in ("process", "clock"):
-        return f"{rest}: {did}"
-    name, _, side = point.rpartition(".")
-    if side == "after" and layer in ("aws", "redis", "dependency"):
-        return f"{_call(name)} of {_who(event)} has taken effect, but {did}"
-    if side == "before" and layer in ("aws", "redis", "dependency"):
-        return f"{_call(name)} of {_who(event)} has no effect: {did}"
+        return f"{rest} {_DONE_TO.get(str(kind), 'is struck')} ({did})"
     if layer == "workload":
         return f"fault: {did}"
-    return f"fault at {point} in {_who(event)}: {did}"
+    if kind in _DONE_TO:
+        return f"{who} {_DONE_TO[str(kind)]} {_place(point)} ({did})"
+    if layer in ("aws", "redis", "dependency") and not str(did).startswith("raised"):
+        name, _, side = point.rpartition(".")
+        if side == "after":
+            return f"{_call(name)} of {who} has taken effect, but {did}"
+        return f"{_call(name)} of {who} has no effect: {did}"
+    return f"the work of {who} fails {_place(point)} ({did})"
+
+
+#: What strikes a process or its work, whatever point it passes.
+_DONE_TO = {
+    "crash": "is killed",
+    "sigterm": "gets SIGTERM",
+    "pause": "stands still",
+    "hang": "never goes on",
+    "slow": "is slow",
+    "jump": "has its clock moved",
+    "drift": "has its clock run wrong",
+}
+
+
+def _place(point: str) -> str:
+    """Where in the code a point is, for somebody who reads a story."""
+    name, _, side = point.rpartition(".")
+    if point.startswith("handler"):
+        return {"before": "at the start of the handler", "after": "at the end of the handler"}.get(
+            side, "in the middle of the handler"
+        )
+    if point.startswith("point."):
+        return f"at {point.partition('.')[2]}"
+    return f"just after {_call(name)} has taken effect" if side == "after" else f"just before {_call(name)}"
 
 
 def _call_failed(event: Event, plot: Plot) -> str:
