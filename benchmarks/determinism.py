@@ -36,7 +36,7 @@ print(json.dumps(digests))
 def digests(hash_seed: str, seed: int, path: str) -> dict[str, list[object]]:
     """What each scenario's history hashes to in a fresh process."""
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "MPLCONFIGDIR": str(ROOT / "build")}
-    command = [sys.executable, "-c", _CHILD, str(ROOT / "scenarios"), str(seed), path]
+    command = [sys.executable, "-c", _CHILD, str(Path(sys.argv[2] if len(sys.argv) > 2 else ROOT / "scenarios")), str(seed), path]
     outcome = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
     if outcome.returncode:
         raise SystemExit(outcome.stderr)
