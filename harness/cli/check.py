@@ -19,12 +19,11 @@ def command(files: tuple[str, ...], json: str | None, allow_inconclusive: bool) 
     Exit code: that of the verdicts, as of `harness run`.
     """
     output_file(json, "--json")
-    from rich.console import Console
-
     from harness.cli.judging import entry_of
     from harness.cli.run import exit_code
     from harness.history import History
     from harness.report import json_result
+    from harness.report.console import make_console
     from harness.report.entries import with_history
     from harness.report.table import print_report
 
@@ -32,7 +31,7 @@ def command(files: tuple[str, ...], json: str | None, allow_inconclusive: bool) 
     for file in files:
         history = History.load(file)
         entries.append(with_history(entry_of(history, file), history.header, history.events))
-    print_report(Console(stderr=json == "-"), entries)
+    print_report(make_console(stderr=json == "-"), entries)
     if json is not None:
         write_file(json, json_result.dumps(entries))
     return exit_code(entries, allow_inconclusive=allow_inconclusive)

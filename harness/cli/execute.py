@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.result import Result
     from harness.scenario import Scenario
 
-__all__ = ["Job", "execute", "interrupted", "refresh"]
+__all__ = ["Job", "discard", "execute", "failed", "interrupted", "refresh"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Job:
     verify: bool = False
     draw: bool = True
     objectives: Mapping[str, Any] | None = None
+    again: str = ""  # the command that repeats exactly this run
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -43,6 +44,26 @@ class Job:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Job:
         return cls(**value)
+
+
+def failed(job: Job, reason: str, sentence: str = "") -> dict[str, Any]:
+    """The entry of a run that gave no result."""
+    return {
+        "name": job.name,
+        "verdict": "error",
+        "seed": job.seed,
+        "backend": job.backend,
+        "simulated_seconds": 0.0,
+        "wall_seconds": 0.0,
+        "history": None,
+        "messages": {},
+        "recovery_seconds": None,
+        "faults": {},
+        "invariants": [],
+        "reason": reason,
+        "sentence": sentence,
+        "command": job.again,
+    }
 
 
 def execute(scenario: Scenario, job: Job) -> dict[str, Any]:
@@ -64,7 +85,7 @@ def execute(scenario: Scenario, job: Job) -> dict[str, Any]:
                 options=runner.Options(durable=job.durable),
             )
         except EnvironmentFailed as error:
-            return _failed(scenario, job, str(error))
+            return failed(job, str(error), scenario.sentence)
     entry = _entry(result, job)
     if job.verify and result.verdict not in ("left out", "error"):
         from harness.cli.verify import verify
@@ -87,27 +108,8 @@ def _entry(result: Result, job: Job) -> dict[str, Any]:
     if result.history_file is not None:
         entry["history"] = str(Path(job.place) / result.history_file.relative_to(job.folder))
     entry["stacks"] = dict(result.stacks)
+    entry["command"] = job.again or result.command
     return entry
-
-
-def _failed(scenario: Scenario, job: Job, reason: str) -> dict[str, Any]:
-    """The entry of a run whose environment could not be started."""
-    return {
-        "name": scenario.name,
-        "verdict": "error",
-        "seed": job.seed,
-        "backend": job.backend,
-        "simulated_seconds": 0.0,
-        "wall_seconds": 0.0,
-        "history": None,
-        "messages": {},
-        "recovery_seconds": None,
-        "faults": {},
-        "invariants": [],
-        "reason": reason,
-        "sentence": scenario.sentence,
-        "command": f"harness run {scenario.file or scenario.name} --seed {job.seed} --backend {job.backend}",
-    }
 
 
 def interrupted(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def command(names: tuple[str, ...], catalogue: bool, json: str | None) -> int:
     from harness.cli.selection import select
 
     output_file(json, "--json")
-    scenarios = [_described(one) for one in select(names, config.load(), catalogue=catalogue)]
+    scenarios = [_described(one.scenario) for one in select(names, config.load(), catalogue=catalogue)]
     if json is not None:
         import orjson
 

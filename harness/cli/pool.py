@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import IO, Any
 
-from harness.cli.execute import Job
+from harness.cli.execute import Job, failed
 from harness.errors import HarnessError, ScenarioError
 
 __all__ = ["Pool", "run_alone"]
@@ -143,7 +143,7 @@ class Pool:
         self._selector.unregister(worker.output)
         self._workers.remove(worker)
         reason = worker.gone()
-        return [] if worker.job is None else [_died(worker.job, reason)]
+        return [] if worker.job is None else [failed(worker.job, reason)]
 
 
 def _answer(line: bytes) -> dict[str, Any]:
@@ -156,24 +156,6 @@ def _answer(line: bytes) -> dict[str, Any]:
         raise HarnessError(answer["failure"])
     entry: dict[str, Any] = answer["entry"]
     return entry
-
-
-def _died(job: Job, reason: str) -> dict[str, Any]:
-    return {
-        "name": job.name,
-        "verdict": "error",
-        "seed": job.seed,
-        "backend": job.backend,
-        "simulated_seconds": 0.0,
-        "wall_seconds": 0.0,
-        "history": None,
-        "messages": {},
-        "recovery_seconds": None,
-        "faults": {},
-        "invariants": [],
-        "reason": reason,
-        "command": f"harness run {job.file} --seed {job.seed}",
-    }
 
 
 def run_alone(job: Job) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +19,11 @@ from harness.cli.options import json_option, output_file, seed_option, write_fil
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from harness.cli.execute import Job
     from harness.cli.interrupts import Interrupts
+    from harness.cli.selection import Selected
     from harness.report.console import Progress
     from harness.report.folder import ReportFolder
-    from harness.scenario import Scenario
 
 __all__ = ["command", "exit_code"]
 
@@ -104,47 +103,46 @@ def _ask(names: tuple[str, ...], json: str | None, junit: str | None, given: Map
     )
 
 
-def _validate(scenarios: Sequence[Scenario], backend: str) -> None:
+def _validate(scenarios: Sequence[Selected], backend: str) -> None:
     """Every plan is right before anything runs or is written."""
     from harness.errors import PlanError
     from harness.faults.points import validate
 
     for one in scenarios:
-        if backend in one.backends:
+        scenario = one.scenario
+        if backend in scenario.backends:
             try:
-                validate(one.plan, one)
+                validate(scenario.plan, scenario)
             except PlanError as error:
                 where = ": ".join(part for part in (one.name, error.field) if part)
-                raise PlanError(error.message, file=one.file, field=where, remedy=error.remedy) from None
+                raise PlanError(error.message, file=scenario.file, field=where, remedy=error.remedy) from None
 
 
-def _run(scenarios: Sequence[Scenario], asked: _Asked, folder: ReportFolder) -> int:
-    from rich.console import Console
-
+def _run(scenarios: Sequence[Selected], asked: _Asked, folder: ReportFolder) -> int:
     from harness.cli.interrupts import catching
-    from harness.report.console import progress
+    from harness.report.console import make_console, progress
     from harness.report.table import print_report
 
     jobs = _jobs(scenarios, asked, folder)
-    talk = Console(stderr="-" in (asked.json, asked.junit))
+    talk = make_console(stderr="-" in (asked.json, asked.junit))
     with catching() as caught:
-        with progress(Console(stderr=True), len(jobs)) as shown:
+        with progress(make_console(stderr=True), len(jobs)) as shown:
             entries = _in_order(jobs, scenarios, asked, shown, caught)
         facts = _facts(asked, len(entries), len(jobs))
         page = folder.publish(entries, facts=facts, allow_inconclusive=asked.allow_inconclusive)
         print_report(talk, entries, report=_shown(page))
         _write(entries, asked)
     if caught:
-        return _interrupted(talk, len(entries), len(jobs))
+        return _interrupted(len(entries), len(jobs))
     return exit_code(entries, allow_inconclusive=asked.allow_inconclusive)
 
 
-def _jobs(scenarios: Sequence[Scenario], asked: _Asked, folder: ReportFolder) -> list[Job]:
+def _jobs(scenarios: Sequence[Selected], asked: _Asked, folder: ReportFolder) -> list[Job]:
     from harness.cli.execute import Job
 
     return [
         Job(
-            file=str(one.file),
+            file=str(one.scenario.file),
             name=one.name,
             folder=str(folder.work),
             place=_shown(folder.place),
@@ -152,14 +150,21 @@ def _jobs(scenarios: Sequence[Scenario], asked: _Asked, folder: ReportFolder) ->
             backend=asked.backend,
             durable=asked.durable,
             verify=asked.verify,
-            objectives=one.objectives.to_json() if one.objectives else None,
+            objectives=one.scenario.objectives.to_json() if one.scenario.objectives else None,
+            again=_again(one, asked),
         )
         for one in scenarios
     ]
 
 
+def _again(one: Selected, asked: _Asked) -> str:
+    """The command that repeats exactly one run."""
+    backend = "" if asked.backend == "memory" else f" --backend {asked.backend}"
+    return f"harness run {shlex.quote(one.argument)} --seed {asked.seed}{backend}"
+
+
 def _in_order(
-    jobs: Sequence[Job], scenarios: Sequence[Scenario], asked: _Asked, shown: Progress, caught: Interrupts
+    jobs: Sequence[Job], scenarios: Sequence[Selected], asked: _Asked, shown: Progress, caught: Interrupts
 ) -> list[dict[str, Any]]:
     """The entries of all jobs, or of those that were done before Ctrl-C."""
     if asked.jobs > 1 and len(jobs) > 1:
@@ -175,15 +180,15 @@ def _in_order(
 
 
 def _one_after_the_other(
-    jobs: Sequence[Job], scenarios: Sequence[Scenario], shown: Progress, caught: Interrupts
+    jobs: Sequence[Job], scenarios: Sequence[Selected], shown: Progress, caught: Interrupts
 ) -> list[dict[str, Any]]:
     from harness.cli.execute import discard, execute, interrupted
 
     entries: list[dict[str, Any]] = []
-    for job, scenario in zip(jobs, scenarios, strict=True):
+    for job, one in zip(jobs, scenarios, strict=True):
         shown.began(job.name)
         try:
-            entry = execute(scenario, job)
+            entry = execute(one.scenario, job)
         except KeyboardInterrupt:
             discard(Path(job.folder), job.name)
             break
@@ -237,7 +242,7 @@ def _write(entries: Sequence[Mapping[str, Any]], asked: _Asked) -> None:
             write_file(target, dumps())
 
 
-def _interrupted(talk: Console, done: int, total: int) -> int:
+def _interrupted(done: int, total: int) -> int:
     from harness.cli import INTERRUPTED
 
     print(f"harness: interrupted after {done} of {total} scenarios", file=sys.stderr)

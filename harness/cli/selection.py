@@ -14,7 +14,19 @@ from harness.errors import ScenarioError, UsageError
 if TYPE_CHECKING:
     from harness.scenario import Scenario
 
-__all__ = ["catalogue_folder", "select"]
+__all__ = ["Selected", "catalogue_folder", "select"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Selected:
+    """A scenario and the argument that names it alone: its file, or ``FILE::NAME`` where that has several."""
+
+    scenario: Scenario
+    argument: str
+
+    @property
+    def name(self) -> str:
+        return self.scenario.name
 
 
 def catalogue_folder() -> Path:
@@ -30,7 +42,7 @@ def catalogue_folder() -> Path:
     raise UsageError("the built-in catalogue is not there", file=str(package / "catalogue"), remedy="Install it again")
 
 
-def select(arguments: Sequence[str], config: Config, *, catalogue: bool = False) -> list[Scenario]:
+def select(arguments: Sequence[str], config: Config, *, catalogue: bool = False) -> list[Selected]:
     """The scenarios that *arguments* name, in their order; all of the folders without arguments.
 
     The simulation's shims go in first, so that whatever a scenario file
@@ -42,36 +54,23 @@ def select(arguments: Sequence[str], config: Config, *, catalogue: bool = False)
     from harness import runner
 
     runner.install()
-    folders = _folders(config, catalogue)
-    if not arguments:
-        chosen = _load_all(folders)
-        if not chosen:
-            raise UsageError(
-                f"no scenario in {', '.join(str(folder) for folder in folders)}",
-                remedy="Name a scenario or a file, or use --catalogue",
-            )
-    else:
-        chosen = _named(arguments, folders, config, catalogue)
+    folders = [catalogue_folder()] if catalogue else config.folders() or [catalogue_folder()]
+    chosen = _named(arguments, folders, catalogue) if arguments else _load_all(folders)
+    if not chosen:
+        raise UsageError(
+            f"no scenario in {', '.join(str(folder) for folder in folders)}",
+            remedy="Name a scenario or a file, or use --catalogue",
+        )
     _refuse_twice(chosen)
     return [_with_objectives(one, config) for one in chosen]
 
 
-def _folders(config: Config, catalogue: bool) -> list[Path]:
-    if catalogue:
-        return [catalogue_folder()]
-    return config.folders() or [catalogue_folder()]
-
-
-def _is_path(argument: str) -> bool:
-    return argument.endswith(".py") or "/" in argument or "\\" in argument or Path(argument).exists()
-
-
-def _named(arguments: Sequence[str], folders: list[Path], config: Config, catalogue: bool) -> list[Scenario]:
-    known: list[Scenario] | None = None
-    chosen: list[Scenario] = []
+def _named(arguments: Sequence[str], folders: list[Path], catalogue: bool) -> list[Selected]:
+    known: list[Selected] | None = None
+    chosen: list[Selected] = []
     for argument in arguments:
         if _is_path(argument):
-            chosen += _load_path(Path(argument))
+            chosen += _load_argument(argument)
             continue
         if known is None:
             known = _load_all(folders)
@@ -80,34 +79,54 @@ def _named(arguments: Sequence[str], folders: list[Path], config: Config, catalo
             found = [one for one in _load_all([catalogue_folder()]) if one.name == argument]
         if not found:
             raise UsageError(
-                f"no scenario is called {argument!r} in {', '.join(str(folder) for folder in folders)}",
+                f"no scenario is called {argument!r} in {', '.join(str(_short(folder)) for folder in folders)}",
                 remedy=nearest(argument, sorted(one.name for one in known)),
             )
         chosen += found
     return _without_repeats(chosen)
 
 
-def _load_path(path: Path) -> list[Scenario]:
+def _is_path(argument: str) -> bool:
+    return argument.endswith(".py") or ".py::" in argument or "/" in argument or Path(argument).exists()
+
+
+def _load_argument(argument: str) -> list[Selected]:
+    """The scenarios of a folder, of a file, or the one that ``FILE::NAME`` names."""
+    place, _, name = argument.partition("::")
+    path = Path(place)
     if path.is_dir():
         found = _load_all([path])
         if not found:
-            raise ScenarioError("has no scenario files", file=str(path), remedy="Scenario files end in .py")
+            raise ScenarioError("has no scenario files", file=place, remedy="Scenario files end in .py")
+    elif path.exists():
+        found = _load_file(path)
+    else:
+        raise ScenarioError("is not there", file=place, remedy="Give the path of a scenario file or folder")
+    if not name:
         return found
-    if not path.exists():
-        raise ScenarioError("is not there", file=str(path), remedy="Give the path of a scenario file or folder")
-    from harness.loading import load
+    chosen = [one for one in found if one.name == name]
+    if not chosen:
+        raise ScenarioError(
+            f"defines no scenario called {name!r}", file=place, remedy=nearest(name, [one.name for one in found])
+        )
+    return chosen
 
-    return load(path)
 
-
-def _load_all(folders: Iterable[Path]) -> list[Scenario]:
-    from harness.loading import load, scenario_files
+def _load_all(folders: Iterable[Path]) -> list[Selected]:
+    from harness.loading import scenario_files
 
     files: dict[Path, Path] = {}
     for folder in folders:
         for path in [folder] if folder.is_file() else scenario_files(folder):
             files.setdefault(path.resolve(), _short(path))
-    return [one for path in files.values() for one in load(path)]
+    return [one for path in files.values() for one in _load_file(path)]
+
+
+def _load_file(path: Path) -> list[Selected]:
+    from harness.loading import load
+
+    found = load(path)
+    return [Selected(one, str(path) if len(found) == 1 else f"{path}::{one.name}") for one in found]
 
 
 def _short(path: Path) -> Path:
@@ -118,30 +137,31 @@ def _short(path: Path) -> Path:
         return path
 
 
-def _without_repeats(chosen: Sequence[Scenario]) -> list[Scenario]:
+def _without_repeats(chosen: Sequence[Selected]) -> list[Selected]:
     """The same scenario named twice is run once."""
-    seen: dict[tuple[str, str], Scenario] = {}
+    seen: dict[tuple[str, str], Selected] = {}
     for one in chosen:
-        seen.setdefault((str(Path(one.file or "").resolve()), one.name), one)
+        seen.setdefault((str(Path(one.scenario.file or "").resolve()), one.name), one)
     return list(seen.values())
 
 
-def _refuse_twice(chosen: Sequence[Scenario]) -> None:
-    first: dict[str, Scenario] = {}
+def _refuse_twice(chosen: Sequence[Selected]) -> None:
+    first: dict[str, Selected] = {}
     for one in chosen:
         other = first.setdefault(one.name, one)
         if other is not one:
             raise UsageError(
-                f"the name {one.name!r} is found twice: {other.file} and {one.file}",
+                f"the name {one.name!r} is found twice: {other.scenario.file} and {one.scenario.file}",
                 remedy="Rename one of them, or give the path of the one you mean",
             )
 
 
-def _with_objectives(scenario: Scenario, config: Config) -> Scenario:
+def _with_objectives(one: Selected, config: Config) -> Selected:
     """The settings' objectives are those of a scenario that has none of its own."""
-    if scenario.objectives or not config.objectives:
-        return scenario
+    if one.scenario.objectives or not config.objectives:
+        return one
     from harness.objectives import Objectives
 
     file = str(config.source) if config.source else None
-    return dataclasses.replace(scenario, objectives=Objectives.from_mapping(config.objectives, file=file))
+    objectives = Objectives.from_mapping(config.objectives, file=file)
+    return dataclasses.replace(one, scenario=dataclasses.replace(one.scenario, objectives=objectives))

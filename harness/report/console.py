@@ -12,7 +12,15 @@ from harness.report.words import duration
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Progress", "progress"]
+__all__ = ["Progress", "make_console", "progress"]
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console for the terminal, or for a file or pipe, where lines may be long."""
+    from rich.console import Console as NewConsole
+
+    console = NewConsole(stderr=stderr, highlight=False)
+    return console if console.is_terminal else NewConsole(stderr=stderr, highlight=False, width=140)
 
 
 class Progress(Protocol):

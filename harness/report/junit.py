@@ -1,7 +1,7 @@
 """JUnit XML: one test case a scenario.
 
-A violation is a failure of the invariant's type, with the evidence and the
-command that repeats it; an error is an error; an inconclusive or flaky run
+A violation is a failure whose type is the (first) invariant's name, with the
+evidence and the command that repeats it; an error is an error; an inconclusive or flaky run
 is a failure of that type unless it is allowed, then it is skipped; what was
 left out is skipped.
 """
@@ -32,7 +32,7 @@ def dumps(entries: Sequence[Entry], *, allow_inconclusive: bool = False) -> byte
     document.add_testsuite(suite)
     document.update_statistics()
     text: bytes = document.tostring()
-    return text if text.endswith(b"\n") else text + b"\n"
+    return b'<?xml version="1.0" encoding="utf-8"?>\n' + text.strip() + b"\n"
 
 
 def _case(entry: Entry, allow_inconclusive: bool) -> Any:
@@ -43,8 +43,9 @@ def _case(entry: Entry, allow_inconclusive: bool) -> Any:
     verdict = entry["verdict"]
     results: list[Any] = []
     if verdict == "failed":
-        for one in judged(entry, "violated"):
-            results.append(_result(Failure, one["detail"], one["name"], _violation(entry, one)))
+        broken = judged(entry, "violated")
+        text = _with_command("\n".join(_violation(one) for one in broken), entry)
+        results.append(_result(Failure, one_line(entry), str(broken[0]["name"]), text))
     elif verdict == "error":
         results.append(_result(Error, one_line(entry), "error", _with_command(str(entry.get("reason", "")), entry)))
     elif verdict in ("inconclusive", "flaky"):
@@ -66,12 +67,12 @@ def _result(kind: Any, message: str, type_: str, text: str) -> Any:
     return found
 
 
-def _violation(entry: Entry, one: Any) -> str:
+def _violation(one: Any) -> str:
     lines = [f"{one['name']}: {one['detail']}"]
     if one["evidence"]:
         lines.append("evidence: events " + ", ".join(str(n) for n in one["evidence"]))
     lines += [f"  {event['n']:>6} {event['text']}" for event in one.get("events") or ()]
-    return _with_command("\n".join(lines), entry)
+    return "\n".join(lines)
 
 
 def _doubts(entry: Entry) -> str:

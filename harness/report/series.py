@@ -18,6 +18,7 @@ __all__ = ["VIOLATED", "BreakerBand", "FaultLane", "Mark", "Rates", "Series", "S
 _NICE_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _RATE_BINS = 240
 _LEVEL_BINS = 480
+_FEW = 4  # messages in a bin, while the load lasts
 
 #: The row of the events that show a violation.
 VIOLATED = "evidence"
@@ -105,9 +106,9 @@ class Series:
     failed: Rates
     processed_label: str
     level_width: float
-    backlog: list[int]
-    in_flight: list[int]
-    dead_letters: list[int]
+    backlog: list[float]  # these three: means over level_width seconds
+    in_flight: list[float]
+    dead_letters: list[float]
     faults: list[FaultLane]
     breakers: list[BreakerBand]
     marks: list[Mark]
@@ -148,29 +149,33 @@ class _Bins:
 
 
 class _Level:
-    """A count that goes up and down; keeps the highest value in each bin."""
+    """A count that goes up and down; its mean over each bin, weighted by time."""
 
     def __init__(self, width: float, end: float) -> None:
-        self._bins = _Bins(width, end)
-        self._at = 0
+        self._width = width
+        self._end = end
+        self._sums = [0.0] * (max(0, int(end / width - 1e-9)) + 1)
+        self._t = 0.0
         self.value = 0
 
     def change(self, t: float, by: int) -> None:
-        self._advance(self._bins.index(t))
+        self._advance(min(t, self._end))
         self.value += by
-        peaks = self._bins.counts
-        if self.value > peaks[self._at]:
-            peaks[self._at] = self.value
 
-    def _advance(self, index: int) -> None:
-        peaks = self._bins.counts
-        while self._at < index:
-            self._at += 1
-            peaks[self._at] = self.value
+    def _advance(self, t: float) -> None:
+        width, sums, value = self._width, self._sums, self.value
+        at = self._t
+        self._t = t
+        if not value:
+            return
+        first, last = int(at / width), min(int(t / width), len(sums) - 1)
+        for index in range(min(first, last), last + 1):
+            sums[index] += value * max(0.0, min(t, (index + 1) * width) - max(at, index * width))
 
-    def close(self) -> list[int]:
-        self._advance(self._bins.last)
-        return self._bins.counts
+    def close(self) -> list[float]:
+        self._advance(self._end)
+        lengths = [min(self._width, self._end - index * self._width) for index in range(len(self._sums))]
+        return [total / length if length > 0 else 0.0 for total, length in zip(self._sums, lengths, strict=True)]
 
 
 class _Queues:
@@ -239,7 +244,7 @@ class _Queues:
         else:
             (self.flight if in_flight else self.waiting).change(t, -1)
 
-    def close(self, end: float) -> tuple[list[int], list[int], list[int]]:
+    def close(self, end: float) -> tuple[list[float], list[float], list[float]]:
         self._return_due(end)
         return self.waiting.close(), self.flight.close(), self.dead_letters.close()
 
@@ -298,7 +303,10 @@ def read_series(
         end = events[-1]["t"] if events else 0.0
     end = max(float(end), 0.001)
     reader = _Reader(header, end)
-    shown = {n: name for name, numbers in (evidence or {}).items() for n in numbers}
+    shown: dict[int, str] = {}
+    for name, numbers in (evidence or {}).items():
+        for n in numbers:
+            shown[n] = f"{shown[n]}, {name}" if n in shown else name
     for event in events:
         reader.step(event)
         if shown and event["n"] in shown:
@@ -314,7 +322,7 @@ class _Reader:
         self._sources = frozenset(system.get("sources") or ())
         dead = frozenset(system.get("dead_letter_queues") or ())
         self._has_effects = bool(system.get("effects"))
-        width = nice_width(end, _rate_bins(header))
+        width = _rate_width(header, end)
         self._sent, self._failed = _Bins(width, end), _Bins(width, end)
         self._effects, self._deletes = _Bins(width, end), _Bins(width, end)
         self._effects_seen = 0
@@ -412,10 +420,15 @@ def _workloads(header: Header) -> list[Mapping[str, Any]]:
     return [found] if isinstance(found, Mapping) else [one for one in found if isinstance(one, Mapping)]
 
 
-def _rate_bins(header: Header) -> int:
-    """So many bins that each holds a few messages: a rate of single messages is a comb, not a curve."""
-    messages = sum(int(one.get("messages") or 0) for one in _workloads(header))
-    return min(_RATE_BINS, max(8, messages // 4)) if messages else _RATE_BINS // 2
+def _rate_width(header: Header, end: float) -> float:
+    """Bins so wide that each holds a few messages: a rate of single messages is a comb, not a curve."""
+    least = end / _RATE_BINS
+    for one in _workloads(header):
+        messages = int(one.get("messages") or 0)
+        per_second = one.get("per_second")
+        if messages and per_second:
+            least = max(least, min(_FEW, messages) / float(per_second))
+    return nice_width(min(least, end / 8), 1)
 
 
 def _lanes(header: Header, end: float) -> dict[int, FaultLane]:

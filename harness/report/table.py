@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.report.entries import Entry, judged, one_line, sign, summary
@@ -31,32 +31,43 @@ def verdict_text(verdict: str) -> Any:
     return Text(f"{sign(verdict)} {verdict}", style=_STYLES.get(verdict, ""))
 
 
-def verdict_table(entries: Sequence[Entry]) -> Table:
-    """One row a scenario: verdict, messages, recovery, time."""
+def verdict_table(entries: Sequence[Entry], *, width: int = 120) -> Table:
+    """One row a scenario: verdict, messages, recovery, time. A narrow terminal gets fewer columns."""
     from rich import box
     from rich.table import Table as NewTable
     from rich.text import Text
 
+    columns = [(name, show) for name, least, show in _COLUMNS if width >= least]
     table = NewTable(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("scenario", overflow="fold")
-    for name in ("sent", "processed", "dead", "lost", "twice", "recovery", "simulated", "took"):
+    table.add_column("scenario", overflow="fold", min_width=16)
+    for name, _ in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for entry in entries:
-        messages = entry.get("messages") or {}
-        dead = _total(messages, "dead_lettered", "quarantined")
-        table.add_row(
-            verdict_text(entry["verdict"]),
-            Text(str(entry["name"])),
-            *(_count(messages.get(name)) for name in ("sent", "processed")),
-            _count(dead),
-            _count(messages.get("lost"), alarm=True),
-            _count(messages.get("duplicated")),
-            duration(entry.get("recovery_seconds")),
-            duration(entry.get("simulated_seconds")),
-            duration(entry.get("wall_seconds")),
-        )
+        shown = [show(entry) for _, show in columns]
+        table.add_row(verdict_text(entry["verdict"]), Text(str(entry["name"])), *shown)
     return table
+
+
+def _messages(*names: str, alarm: bool = False) -> Callable[[Entry], Any]:
+    return lambda entry: _count(_total(entry.get("messages") or {}, *names), alarm=alarm)
+
+
+def _time(name: str) -> Callable[[Entry], str]:
+    return lambda entry: duration(entry.get(name))
+
+
+#: Column, the width of the terminal from which on it is shown, and what stands in it.
+_COLUMNS: tuple[tuple[str, int, Callable[[Entry], Any]], ...] = (
+    ("sent", 0, _messages("sent")),
+    ("processed", 0, _messages("processed")),
+    ("dead", 100, _messages("dead_lettered", "quarantined")),
+    ("lost", 0, _messages("lost", alarm=True)),
+    ("twice", 0, _messages("duplicated")),
+    ("recovery", 90, _time("recovery_seconds")),
+    ("simulated", 110, _time("simulated_seconds")),
+    ("took", 110, _time("wall_seconds")),
+)
 
 
 def _total(messages: Any, *names: str) -> int | None:
@@ -78,7 +89,7 @@ def print_report(console: Console, entries: Sequence[Entry], *, report: str | No
     from rich.text import Text
 
     if entries:
-        console.print(verdict_table(entries))
+        console.print(verdict_table(entries, width=console.width))
     for entry in entries:
         if entry["verdict"] != "passed":
             _explain(console, entry)

@@ -36,6 +36,17 @@ def test_a_failure_carries_invariant_evidence_and_command() -> None:
     assert "again: harness run lossy --seed 7" in failure.text
 
 
+def test_several_violations_are_one_failure() -> None:
+    """A test fails once, however many invariants it broke; its text names each."""
+    two = [{"name": name, "verdict": "violated", "detail": "d", "evidence": []} for name in ("a", "b")]
+    data = dumps([entry("twice", "failed", invariants=two)])
+    (failure,) = _cases(data)["twice"]
+    assert failure.text is not None
+    assert "a: d\nb: d\n" in failure.text
+    assert ElementTree.fromstring(data).attrib["failures"] == "1"
+    assert data.startswith(b"<?xml")
+
+
 def test_an_allowed_inconclusive_run_is_skipped() -> None:
     """With --allow-inconclusive a run that could not be judged does not fail the suite."""
     (child,) = _cases(dumps(one_of_each(), allow_inconclusive=True))["vague"]
@@ -48,7 +59,7 @@ def test_what_xml_cannot_hold_is_replaced() -> None:
     """Control characters of a message body do not make the file unreadable."""
     bad = {"name": "x", "verdict": "violated", "detail": "\x00\x1b[31m & <b>", "evidence": []}
     (failure,) = _cases(dumps([entry("odd\x01", "failed", invariants=[bad])]))["odd\ufffd"]
-    assert failure.attrib["message"] == "\ufffd\ufffd[31m & <b>"
+    assert failure.attrib["message"] == "x: \ufffd\ufffd[31m & <b>"
 
 
 def test_statistics_are_counted() -> None:
