@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from harness.faults.kinds import find
 
@@ -65,6 +65,15 @@ class SpecLike(Protocol):
 S = TypeVar("S", bound=SpecLike)
 
 
+class Facts(NamedTuple):
+    """What the table asks of a fault."""
+
+    layer: str
+    kind: str
+    side: str
+    open_ended: bool
+
+
 @dataclass(frozen=True)
 class Under:
     """Kinds of faults: of one layer (``*``: any), with these names (none given: all of it), on these sides (none: any).
@@ -77,14 +86,11 @@ class Under:
     sides: frozenset[str] = frozenset()
     open_ended: bool = False
 
-    def matches(self, fault: Json) -> bool:
-        if self.kinds and fault["kind"] not in self.kinds:
+    def matches(self, fault: Facts) -> bool:
+        """Whether *fault* is one of these."""
+        if self.layer not in ("*", fault.layer) or (self.open_ended and not fault.open_ended):
             return False
-        if self.sides and (fault.get("side") or "before") not in self.sides:
-            return False
-        if self.layer != "*" and layer_of(fault) != self.layer:
-            return False
-        return not self.open_ended or open_ended(fault)
+        return (not self.kinds or fault.kind in self.kinds) and (not self.sides or fault.side in self.sides)
 
     def __str__(self) -> str:
         names = ", ".join(f"`{name}`" for name in sorted(self.kinds)) or "every kind"
@@ -328,22 +334,19 @@ def weaken(specs: Iterable[S], plan: Json) -> tuple[tuple[S, ...], list[dict[str
     An invariant that cannot be judged at all is left out. Each entry of the
     second value is ``{"invariant", "kinds", "to", "why"}``.
     """
-    faults: list[Json] = list(plan.get("faults") or ())
-    if not faults:
-        return tuple(specs), []
-    rows = [
-        (row, kinds)
-        for row in MODEL
-        if (kinds := [_label(fault) for fault in faults if any(under.matches(fault) for under in row.under)])
-    ]
+    faults = [facts_of(fault) for fault in plan.get("faults") or ()]
+    rows: dict[str, list[tuple[Weakening, list[str]]]] = {}
+    for row in MODEL if faults else ():
+        kinds = [f"{fault.layer}.{fault.kind}" for fault in faults if any(under.matches(fault) for under in row.under)]
+        if kinds:
+            for name in row.invariants:
+                rows.setdefault(name, []).append((row, list(dict.fromkeys(kinds))))
     kept: list[S] = []
     weakened: list[dict[str, Any]] = []
     for spec in specs:
         weaker: S | None = spec
-        for row, kinds in rows:
-            if spec.name not in row.invariants:
-                continue
-            entry = {"invariant": spec.name, "kinds": list(dict.fromkeys(kinds)), "to": row.to, "why": row.why}
+        for row, kinds in rows.get(spec.name, ()) if rows else ():
+            entry = {"invariant": spec.name, "kinds": kinds, "to": row.to, "why": row.why}
             if entry not in weakened:
                 weakened.append(entry)
             weaker = None if weaker is None or row.parameters is None else _merged(weaker, row.parameters)
@@ -352,8 +355,9 @@ def weaken(specs: Iterable[S], plan: Json) -> tuple[tuple[S, ...], list[dict[str
     return tuple(kept), weakened
 
 
-def _label(fault: Json) -> str:
-    return f"{layer_of(fault)}.{fault['kind']}"
+def facts_of(fault: Json) -> Facts:
+    """What the table asks of a fault in JSON."""
+    return Facts(layer_of(fault), fault["kind"], fault.get("side") or "before", open_ended(fault))
 
 
 def _merged(spec: S, parameters: Json) -> S:

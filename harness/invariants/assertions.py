@@ -12,6 +12,7 @@ class AssertionsHold(Invariant):
     """Every condition that the code under test hands to ``points.always`` holds each time."""
 
     name = "assertions-hold"
+    awakened_by = frozenset({"assert.always"})
 
     def __init__(self) -> None:
         super().__init__()

@@ -65,6 +65,9 @@ class Invariant:
     name: ClassVar[str] = ""
     #: The kinds of event wanted; ``None``: all. Filled in from the ``on_`` methods.
     kinds: ClassVar[frozenset[str] | None] = frozenset()
+    #: Kinds of event before the first of which there is nothing to judge (empty: from the start). An optional
+    #: invariant without parameters is made only then.
+    awakened_by: ClassVar[frozenset[str]] = frozenset()
     _methods: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -170,23 +173,20 @@ class BookInvariant(Invariant, Generic[B]):
 
     book_type: ClassVar[type[Book]] = Book
 
+    #: The book; there from :meth:`bind` or :meth:`start` on.
+    book: B
+
     def __init__(self) -> None:
         super().__init__()
-        self._bound: B | None = None
         self._own = False
-
-    @property
-    def book(self) -> B:
-        assert self._bound is not None, "start() comes first"
-        return self._bound
 
     def bind(self, book: B) -> None:
         """Use this book, which somebody else keeps."""
-        self._bound = book
+        self.book = book
 
     def start(self, header: Header) -> None:
-        if self._bound is None:
-            self._bound = cast("B", self.book_type(header))
+        if not hasattr(self, "book"):
+            self.bind(cast("B", self.book_type(header)))
             self._own = True
 
     def _feed(self, event: Event) -> None:

@@ -204,6 +204,7 @@ class BreakerInvariant(BookInvariant[BreakerBook]):
     """A rule about breakers. :meth:`settled` is called for each change once its instant is over."""
 
     book_type = BreakerBook
+    awakened_by = frozenset({"breaker.created", "breaker.begin", "breaker.call", "breaker.transition"})
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.history import Event, Header
@@ -50,6 +51,9 @@ class FifoOrder(LedgerInvariant):
         super().start(header)
         queues = (header.get("system") or {}).get("queues") or ()
         self._fifo = {queue["name"] for queue in queues if queue.get("fifo")}
+
+    def handlers(self) -> list[tuple[str | None, Callable[[Event], None]]]:
+        return super().handlers() if self._fifo else []
 
     def on_send(self, event: Event) -> None:
         queue, group = event["queue"], event.get("group")
@@ -116,11 +120,10 @@ class FifoOrder(LedgerInvariant):
 
 @dataclass(slots=True)
 class _Delivery:
-    """A message's latest delivery: the others that came with it, and how far its handling has got."""
+    """A message's latest delivery in a batch: the keys of the batch, and the failure of its handler."""
 
     received_n: int
     batch: list[str]
-    begun: bool = False
     failed_n: int = 0
 
 
@@ -139,7 +142,7 @@ class BatchIntegrity(LedgerInvariant):
     def __init__(self) -> None:
         super().__init__()
         self._deliveries: dict[str, _Delivery] = {}
-        self._latest: tuple[str, float, str] | None = None
+        self._latest: Event | None = None
         self._batch: list[str] = []
         self._batches = 0
         self._handlers = False
@@ -147,17 +150,25 @@ class BatchIntegrity(LedgerInvariant):
         self._suspects: list[tuple[str, int, int, int]] = []  # key, receive, failure, delete
 
     def on_receive(self, event: Event) -> None:
-        copy = self.ledger.copies.get(event["message"])
-        if copy is None or copy.role == DEAD_LETTER:
-            return
-        call = (event["actor"], event["t"], event["queue"])
-        if call != self._latest:
-            self._latest = call
+        latest, self._latest = self._latest, event
+        if self._deliveries:
+            self._deliveries.pop(str(event.get("key")), None)
+        if latest is None or latest["t"] != event["t"] or latest["actor"] != event["actor"]:
             self._batch = []
-        self._batch.append(copy.entry.key)
-        if len(self._batch) == 2:
+            return
+        if latest["queue"] != event["queue"] or self.ledger.roles.get(event["queue"]) == DEAD_LETTER:
+            return
+        if not self._batch:
             self._batches += 1
-        self._deliveries[copy.entry.key] = _Delivery(event["n"], self._batch)
+            self._join(latest)
+        self._join(event)
+
+    def _join(self, event: Event) -> None:
+        """The message of *event* belongs to the present batch."""
+        copy = self.ledger.copies.get(event["message"])
+        if copy is not None:
+            self._batch.append(copy.entry.key)
+            self._deliveries[copy.entry.key] = _Delivery(event["n"], self._batch)
 
     def on_handler_start(self, event: Event) -> None:
         self._handlers = True
@@ -175,7 +186,7 @@ class BatchIntegrity(LedgerInvariant):
         if key is None or event.get("found") is False:
             return
         delivery = self._deliveries.get(str(key))
-        if delivery is not None and delivery.failed_n and len(delivery.batch) > 1:
+        if delivery is not None and delivery.failed_n:
             self._suspects.append((str(key), delivery.received_n, delivery.failed_n, event["n"]))
 
     def on_move(self, event: Event) -> None:
@@ -194,8 +205,8 @@ class BatchIntegrity(LedgerInvariant):
         if not self._handlers or delivery is None or key in self._ever_begun:
             return
         for other in delivery.batch:
-            mate = self._deliveries[other]
-            if other != key and mate.failed_n > delivery.received_n:
+            mate = self._deliveries.get(other)
+            if mate is not None and other != key and mate.failed_n > delivery.received_n:
                 self.violate(
                     f'message "{key}" was dead-lettered though no handler ever began it: "{other}", which came in the '
                     "same batch, failed",

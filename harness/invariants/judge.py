@@ -7,6 +7,7 @@ inconclusive then, with the error.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -34,20 +35,35 @@ class Judge:
     def __init__(self, specs: Sequence[Spec], header: Header) -> None:
         self.violated = False
         self.ledger = Ledger(header)
-        self.left_out: list[Verdict] = []
+        self._left_out: list[Verdict] = []
         self._header = header
         self._broken: dict[int, BaseException] = {}  # by the checker's place
         self._books_broken = False
         self._verdicts: list[Verdict] | None = None
         self._books: dict[type[Book], Book] = {Ledger: self.ledger}
         self._table: dict[str, list[Handler]] = {kind: [handler] for kind, handler in self.ledger.handlers().items()}
-        self._specs = _without_repeats(specs)
-        self._checkers: list[Invariant | None] = []
+        self._specs, asleep = _layout(tuple(specs))
+        self._checkers: list[Invariant | None] = [None] * len(self._specs)
+        self._asleep = dict(asleep)  # place of a spec that has nothing to judge so far -> what it waits for
         for place, spec in enumerate(self._specs):
-            self._checkers.append(self._begin(place, spec))
+            if place not in asleep:
+                self._begin(place, spec)
+        for kind in frozenset[str]().union(*asleep.values()):
+            self._table.setdefault(kind, []).append(self._awaken)
 
-    def _begin(self, place: int, spec: Spec) -> Invariant | None:
-        """A checker for *spec* that has started and is in the table; ``None`` if it fails already here."""
+    def _awaken(self, event: Event) -> None:
+        """The first event of a kind that somebody waited for: make the checkers and let them see it."""
+        kind = event["kind"]
+        for place, wakers in list(self._asleep.items()):
+            if kind in wakers:
+                del self._asleep[place]
+                self._begin(place, self._specs[place])
+        # Not removed: step() is going through this very list, and goes on with what was added to it.
+        handlers = self._table[kind]
+        handlers[handlers.index(self._awaken)] = _nothing
+
+    def _begin(self, place: int, spec: Spec) -> None:
+        """Make and start the checker of *spec*, and put it into the table."""
         try:
             checker = spec.checker()
             if isinstance(checker, BookInvariant):
@@ -57,7 +73,8 @@ class Judge:
             wanted = checker.handlers()
         except Exception as error:
             self._broken[place] = error
-            return None
+            return
+        self._checkers[place] = checker
         table = self._table
         for kind, handler in wanted:
             if kind is None:
@@ -67,7 +84,6 @@ class Judge:
                 table[kind].append(handler)
             else:
                 table[kind] = [handler]
-        return checker
 
     def _book(self, kind: type[Book]) -> Book:
         """The one book of this kind, whose handlers come before those of its readers."""
@@ -107,25 +123,36 @@ class Judge:
         """Take the owner of *handler* out of the table and remember why."""
         owner = getattr(handler, "__self__", None)
         self._books_broken = self._books_broken or owner is self.ledger
+        out = [owner]
         for place, checker in enumerate(self._checkers):
             reads_it = isinstance(checker, BookInvariant) and checker.book is owner
             if checker is not None and (checker is owner or reads_it):
                 self._broken.setdefault(place, error)
+                out.append(checker)
         for handlers in self._table.values():
-            handlers[:] = [one for one in handlers if getattr(one, "__self__", None) is not owner]
+            handlers[:] = [one for one in handlers if not any(getattr(one, "__self__", None) is each for each in out)]
 
     def finish(self) -> list[Verdict]:
         """The verdicts, in the order of the specs. May be called again: the same verdicts."""
         if self._verdicts is None:
             self._verdicts = []
-            for place, (spec, checker) in enumerate(zip(self._specs, self._checkers, strict=True)):
-                verdict = self._conclude(place, spec, checker)
+            for place, spec in enumerate(self._specs):
+                if place in self._asleep:
+                    continue
+                verdict = self._conclude(place, spec, self._checkers[place])
                 if spec.optional and verdict.status == "inconclusive" and place not in self._broken:
-                    self.left_out.append(verdict)
+                    self._left_out.append(verdict)
                 else:
                     self._verdicts.append(verdict)
                     self.violated = self.violated or verdict.status == "violated"
         return list(self._verdicts)
+
+    @property
+    def left_out(self) -> list[Verdict]:
+        """The optional invariants that had nothing to judge, each with the reason."""
+        asleep = [self._specs[place].name for place in self._asleep]
+        nothing = "nothing of the kind happened in this run"
+        return [*self._left_out, *(Verdict(name, "inconclusive", nothing) for name in asleep)]
 
     def _conclude(self, place: int, spec: Spec, checker: Invariant | None) -> Verdict:
         """One verdict; what a checker found before it failed still counts."""
@@ -164,15 +191,24 @@ class Judge:
         return [outcome.to_json() for outcome in outcomes]
 
 
-def _without_repeats(specs: Sequence[Spec]) -> list[Spec]:
-    """Each spec once; an optional one gives way to one of the same name that the scenario names itself."""
+def _nothing(event: Event) -> None:
+    """Stands where a waker stood."""
+
+
+@functools.lru_cache(maxsize=64)
+def _layout(specs: tuple[Spec, ...]) -> tuple[tuple[Spec, ...], dict[int, frozenset[str]]]:
+    """Each spec once, and which of them wait for what kinds of event before they are worth a checker.
+
+    An optional spec gives way to one of the same name that the scenario names itself.
+    """
     named = {spec.name for spec in specs if not spec.optional}
-    kept: list[Spec] = []
-    for spec in specs:
-        if spec in kept or (spec.optional and spec.name in named):
-            continue
-        kept.append(spec)
-    return kept
+    kept = tuple(spec for spec in dict.fromkeys(specs) if not (spec.optional and spec.name in named))
+    asleep: dict[int, frozenset[str]] = {}
+    for place, spec in enumerate(kept):
+        kinds: frozenset[str] = getattr(spec.factory, "awakened_by", frozenset())
+        if spec.optional and kinds and not spec.parameters:
+            asleep[place] = kinds
+    return kept, asleep
 
 
 def judge(specs: Sequence[Spec], header: Header, events: Iterable[Event]) -> tuple[list[Verdict], Judge]:

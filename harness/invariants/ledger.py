@@ -131,6 +131,7 @@ class Ledger(Book):
         #: (effect, key) -> how many, the first one, who did it
         self._by_name: dict[tuple[str, str], tuple[int, int, str]] = {}
 
+        self._sources: list[Entry] | None = None
         self.ended = False
         self.end_reason = ""
         self.end_t = 0.0
@@ -382,6 +383,7 @@ class Ledger(Book):
 
     def _on_end(self, event: Event) -> None:
         self.ended = True
+        self._sources = None
         self.end_reason = event.get("reason") or ""
         self.end_t = event["t"]
         self.end_n = event["n"]
@@ -400,7 +402,9 @@ class Ledger(Book):
 
     def sources(self) -> list[Entry]:
         """The entries of source messages, in the order in which their keys were first seen."""
-        return [entry for entry in self.entries.values() if entry.source]
+        if self._sources is None or not self.ended:
+            self._sources = [entry for entry in self.entries.values() if entry.source]
+        return self._sources
 
     def live_copies(self, *roles: int) -> list[Copy]:
         """Messages that are in a queue of one of these roles (all roles when none is given)."""
@@ -422,6 +426,8 @@ class LedgerInvariant(BookInvariant[Ledger]):
 
     book_type = Ledger
 
-    @property
-    def ledger(self) -> Ledger:
-        return self.book
+    #: The book by its own name.
+    ledger: Ledger
+
+    def bind(self, book: Ledger) -> None:
+        self.book = self.ledger = book

@@ -135,6 +135,7 @@ class RetryInvariant(BookInvariant[RetryBook]):
     """A rule about retries."""
 
     book_type = RetryBook
+    awakened_by = frozenset({"retry.policy", "retry.attempt", "retry.sleep"})
 
     def unobserved(self) -> str:
         """Why nothing can be judged where no policy was seen; "" where one was."""
