@@ -172,9 +172,10 @@ def _told(made: Sim) -> str:
     if result is None:
         return "\n".join(lines)
     from harness.report.entries import event_in_words
+    from harness.report.words import fault_in_words
 
     lines.append(f"verdict: {result.verdict}" + (f" ({result.reason})" if result.reason else ""))
-    lines += [f"fault: {fault}" for fault in made.scenario().plan]
+    lines += [f"fault: {fault_in_words(fault)}" for fault in result.history.header["plan"]["faults"]]
     events = result.history.events
     for verdict in result.violated:
         lines.append(f"{verdict.name}: {verdict.detail}")

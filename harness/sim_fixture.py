@@ -24,7 +24,7 @@ from typing import Any
 from harness import effects as effect_kinds
 from harness import runner
 from harness.effects import Effect
-from harness.errors import ScenarioError
+from harness.errors import HarnessError, ScenarioError
 from harness.faults.plan import Fault, FaultPlan
 from harness.result import Result
 from harness.scenario import Process, Queue, Scenario, Target, Workload
@@ -221,7 +221,10 @@ class Sim:
             reason = f"{reason}\n{self._remedy}"
         self.result = result = dataclasses.replace(result, command=self.command or result.command, reason=reason)
         if judge:
-            result.raise_for_verdict()
+            try:
+                result.raise_for_verdict()
+            except HarnessError as error:
+                raise error.with_traceback(None) from None  # the reader wants the test's line, not ours
         return result
 
     def save(self) -> Path | None:
