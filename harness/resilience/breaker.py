@@ -243,7 +243,21 @@ class CircuitBreaker(BreakerState):
 
         @functools.wraps(func)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-            return self.call(func, *args, **kwargs)
+            generation = self._plain
+            if not generation or WATCHERS:
+                return self._call_watched(func, args, kwargs)
+            try:  # the short way of call once more: calling it would double the cost of a success
+                result = func(*args, **kwargs)
+            except BaseException as error:
+                self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), error)
+                raise
+            if type(result) is CoroutineType:
+                raise _not_awaited(result)
+            if self._failures:
+                self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), None)
+            else:
+                self._count_success()
+            return result
 
         return wrapper
 

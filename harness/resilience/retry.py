@@ -259,7 +259,21 @@ class Retry:
 
         @functools.wraps(func)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-            return self.execute(func, *args, **kwargs)
+            if not self._plain or _watchers:
+                return self._go_on(self.begin(), func, args, kwargs)
+            try:  # the short way of execute once more: calling it would double the cost of a success
+                result = func(*args, **kwargs)
+            except Exception as error:
+                call = Call(self, next(_numbers), None)
+                delay = call.failed(error)
+                if delay is None:
+                    raise
+            else:
+                if type(result) is CoroutineType:
+                    raise _not_awaited(result)
+                return result
+            self.pause(delay)
+            return self._go_on(call, func, args, kwargs)
 
         return wrapper
 

@@ -407,11 +407,13 @@ def test_a_count_window_forgets_old_calls(clock: Clock) -> None:
 
 
 def test_a_rate_is_reached_exactly(clock: Clock) -> None:
-    """Seven of ten is 0.7, whatever 0.7 * 10 is in floating point."""
-    breaker = CircuitBreaker(clock=clock, window=CountWindow(10, 0.7, minimum_calls=10))
-    for _ in range(3):
+    """Seven of a hundred is 0.07, though 0.07 * 100 is above 7 in floating point."""
+    breaker = CircuitBreaker(clock=clock, window=CountWindow(100, 0.07, minimum_calls=100))
+    for _ in range(93):
         breaker.call(int)
-    failing(breaker, 7)
+    failing(breaker, 6)
+    assert breaker.state is CLOSED
+    failing(breaker)
     assert breaker.state is OPEN
 
 
