@@ -50,7 +50,7 @@ class RedisServer:
     journal) is the cheap default for runs whose plan has no failover.
     """
 
-    HOST = "redis.stub.internal"
+    HOST = "redis.internal"
     PORT = 6379
 
     def __init__(self, world: World, chance: random.Random, *, history_seconds: float | None = None) -> None:
@@ -173,6 +173,12 @@ class RedisServer:
         return loss
 
 
+#: Commands that fakeredis's table lacks and Redis flags ``loading``.
+_NOT_IN_THE_TABLE = frozenset(
+    {"CONFIG", "DEBUG", "INFO", "LATENCY", "MONITOR", "REPLICAOF", "ROLE", "SHUTDOWN", "SLOWLOG"}
+)
+
+
 def refuses(line: str, command: str) -> bool:
     """Whether a real server in the state that the error *line* tells of refuses *command* with it.
 
@@ -190,5 +196,5 @@ def refuses(line: str, command: str) -> bool:
     if code == "OOM":
         return "denyoom" in flags or scripts
     if code == "LOADING":
-        return "loading" not in flags
+        return "loading" not in flags and command not in _NOT_IN_THE_TABLE
     return True

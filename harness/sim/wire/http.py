@@ -18,12 +18,12 @@ One request passes ``dependency.<name>`` before and after its effect:
 from __future__ import annotations
 
 import errno
-import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from harness.sim import world as _world
+from harness.sim.patches import sockets
 from harness.sim.services.http import HttpRequest, HttpResponse
 from harness.sim.verdicts import Answer, Lost, Refused, Reset, Slow, Twist, Verdict
 from harness.sim.wire.stream import StreamSocket
@@ -301,60 +301,47 @@ def connector(host: str, port: int, timeout: float | None) -> HttpSocket | None:
     return None if name is None else HttpSocket(world, name, (host, port), timeout)
 
 
-def resolver(host: str) -> str | None:
-    """The address that a stub's host name resolves to inside a run; ``None`` for a host that is no stub's."""
+def resolver(host: str, port: int) -> str | None:
+    """What a stub's host name resolves to inside a run: itself. ``None`` for a host that is no stub's."""
     world = _world.current()
     if world is None or world.http is None or world.http.name_of(host) is None:
         return None
     return host
 
 
-_originals: list[tuple[Any, str, Any]] = []
+_undo: list[Callable[[], object]] = []
 
 
 def install() -> None:
-    """Lead connections to stubs here, once for the process. Outside a run nothing changes."""
-    if _originals:
+    """Lead connections to stubs here, once for the process. The simulation's shims (``harness.sim.patches``) ask."""
+    if _undo:
         return
-    _cut_create_connection(socket)
+    connector_before = sockets.set_connector(connector)
+    resolver_before = sockets.set_resolver(resolver)
+    _undo.append(lambda: sockets.set_connector(connector_before))
+    _undo.append(lambda: sockets.set_resolver(resolver_before))
     try:
         import urllib3.connection
-        import urllib3.util.connection
     except ImportError:
         return
-    _cut_create_connection(urllib3.util.connection)
     _cut_wait_for_read(urllib3.connection)
 
 
 def uninstall() -> None:
     """Give the libraries their own functions back."""
-    while _originals:
-        owner, name, original = _originals.pop()
-        setattr(owner, name, original)
-
-
-def _cut_create_connection(owner: Any) -> None:
-    original = owner.create_connection
-
-    def create_connection(address: Any, timeout: Any = socket._GLOBAL_DEFAULT_TIMEOUT, *rest: Any, **named: Any) -> Any:  # type: ignore[attr-defined]
-        if _world.current() is not None:
-            seconds = timeout if isinstance(timeout, (int, float)) else None
-            sock = connector(address[0].strip("[]"), address[1], seconds)
-            if sock is not None:
-                return sock
-        return original(address, timeout, *rest, **named)
-
-    _originals.append((owner, "create_connection", original))
-    owner.create_connection = create_connection
+    while _undo:
+        _undo.pop()()
 
 
 def _cut_wait_for_read(owner: Any) -> None:
+    """urllib3 asks the operating system whether a pooled connection has been dropped; ours has no descriptor."""
     original = owner.wait_for_read
 
     def wait_for_read(sock: Any, timeout: float | None = None) -> bool:
-        if isinstance(sock, StreamSocket):
-            return sock.wait_readable(timeout)
+        wait_readable = getattr(sock, "wait_readable", None)
+        if wait_readable is not None:
+            return bool(wait_readable(timeout))
         return bool(original(sock, timeout))
 
-    _originals.append((owner, "wait_for_read", original))
     owner.wait_for_read = wait_for_read
+    _undo.append(lambda: setattr(owner, "wait_for_read", original))
