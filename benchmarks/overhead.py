@@ -4,8 +4,8 @@
 
 The figures of one machine are comparable with each other and with nothing
 else, so each is shown as a ratio to ours too. A library that is not installed
-is left out and named. Each figure is the best of several rounds: what
-disturbs a round only makes it slower.
+is left out and named. Each figure is the best of many short rounds, taken in
+turn: what disturbs a round only makes it slower.
 """
 
 from __future__ import annotations
@@ -102,10 +102,6 @@ def _purgatory(function: Any = work) -> Function:
     return purgatory.SyncCircuitBreakerFactory()("bench")(function)  # type: ignore[no-any-return]
 
 
-def _ours_call(component: Any) -> Function:
-    return lambda: component.call(work)
-
-
 RETRIES: dict[str, Callable[[], Function]] = {
     "ours: ExponentialBackoffRetry, decorator": lambda: ExponentialBackoffRetry()(work),
     "ours: execute": lambda: _bound(ExponentialBackoffRetry().execute),
@@ -142,63 +138,62 @@ def _bound(method: Callable[[Function], Any]) -> Function:
     return call
 
 
-def measure(function: Function, seconds: float) -> float:
-    """Best nanoseconds a call, over seven rounds that take about *seconds* together."""
+def measure(functions: dict[str, Function], seconds: float) -> dict[str, float]:
+    """Best nanoseconds a call of each, measured in turn, so that what disturbs the machine disturbs them alike."""
     clock = time.perf_counter_ns
-    number = 1
-    while True:
-        begun = clock()
-        for _ in range(number):
-            function()
-        took = clock() - begun
-        if took > seconds * 1e9 / 14:
-            break
-        number *= 2
-    best = took
-    for _ in range(6):
-        begun = clock()
-        for _ in range(number):
-            function()
-        best = min(best, clock() - begun)
-    return best / number
+    numbers = dict.fromkeys(functions, 1)
+    best = dict.fromkeys(functions, float("inf"))
+    for name, function in functions.items():
+        took = 0
+        while took < 1_000_000:  # batches of a millisecond: short enough to fall between disturbances
+            numbers[name] *= 2
+            begun = clock()
+            for _ in range(numbers[name]):
+                function()
+            took = clock() - begun
+    for _ in range(max(1, int(seconds * 1000))):
+        for name, function in functions.items():
+            number = numbers[name]
+            begun = clock()
+            for _ in range(number):
+                function()
+            best[name] = min(best[name], (clock() - begun) / number)
+    return best
 
 
-async def measure_async(function: Callable[[], Awaitable[Any]], seconds: float) -> float:
+async def measure_async(functions: dict[str, Callable[[], Awaitable[Any]]], seconds: float) -> dict[str, float]:
     """As :func:`measure`, awaited."""
     clock = time.perf_counter_ns
-    number = 200
-    best = float("inf")
-    deadline = clock() + int(seconds * 1e9)
-    rounds = 0
-    while rounds < 7 or clock() < deadline:
-        begun = clock()
-        for _ in range(number):
-            await function()
-        best = min(best, (clock() - begun) / number)
-        rounds += 1
+    best = dict.fromkeys(functions, float("inf"))
+    for _ in range(max(1, int(seconds * 1000))):
+        for name, function in functions.items():
+            begun = clock()
+            for _ in range(100):
+                await function()
+            best[name] = min(best[name], (clock() - begun) / 100)
     return best
+
+
+def _made(makers: dict[str, Callable[[], Any]], missing: list[str]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name, make in makers.items():
+        try:
+            made[name] = make()
+        except ModuleNotFoundError:
+            if name not in missing:
+                missing.append(name)
+    return made
 
 
 def collect(seconds: float) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Nanoseconds by group and name, and what is not installed."""
     missing: list[str] = []
-    groups: dict[str, dict[str, float]] = {"bare": {"the call itself": measure(work, seconds)}}
-    for group, makers in (("retry", RETRIES), ("breaker", BREAKERS)):
-        groups[group] = {}
-        for name, make in makers.items():
-            try:
-                function = make()
-            except ModuleNotFoundError:
-                missing.append(name)
-                continue
-            groups[group][name] = measure(function, seconds)
-    groups["async"] = {"the call itself": asyncio.run(measure_async(work_async, seconds))}
-    for name, make_async in ASYNC.items():
-        try:
-            protected = make_async()
-        except ModuleNotFoundError:
-            continue
-        groups["async"][name] = asyncio.run(measure_async(protected, seconds))
+    groups = {
+        group: measure({"the call itself": work, **_made(makers, missing)}, seconds)
+        for group, makers in (("retry", RETRIES), ("breaker", BREAKERS))
+    }
+    protected = {"the call itself": work_async, **_made(ASYNC, missing)}
+    groups["async"] = asyncio.run(measure_async(protected, seconds))
     return groups, missing
 
 

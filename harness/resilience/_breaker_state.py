@@ -123,10 +123,12 @@ class BreakerState:
                 if state is _HALF_OPEN:
                     self._probes += 1
                 ticket = Ticket(state, generation, next(self._numbers), now)
-                self._post(CallBegan(self._self, ticket.number, state, generation))
+                if self._listeners or WATCHERS:
+                    self._outbox.append(CallBegan(self._self, ticket.number, state, generation))
             else:
                 self._counts["rejected"] += 1
-                self._post(CallEnded(self._self, 0, "rejected", state, generation, None, None, 0.0))
+                if self._listeners or WATCHERS:
+                    self._outbox.append(CallEnded(self._self, 0, "rejected", state, generation, None, None, 0.0))
                 wait = self._wait(now)
         self._deliver()
         if not admitted:
@@ -169,8 +171,11 @@ class BreakerState:
 
     def _finish(self, ticket: Ticket, error: BaseException | None) -> None:
         """A call that was let in has ended."""
+        outcome: Outcome = "success"
+        classification = None
         try:
-            outcome, classification = self._judge(ticket, error)
+            if error is not None:
+                outcome, classification = self._judge(ticket, error)
         except Exception:
             # A broken rule of the user's must neither hide the call's own error nor keep a probe's permit.
             logger.exception("judging %r failed; it counts as a failure", error)
@@ -185,11 +190,12 @@ class BreakerState:
             else:
                 self._counts[outcome] += 1
             self._counts["slow"] += slow
-            number, state, generation = ticket.number, ticket.state, ticket.generation
-            self._post(CallEnded(self._self, number, outcome, state, generation, error, classification, took))
+            if self._listeners or WATCHERS:
+                began = (ticket.state, ticket.generation)
+                self._outbox.append(CallEnded(self._self, ticket.number, outcome, *began, error, classification, took))
             if outcome == "failure":
                 self._failed_at = time.time()
-            if generation != self._generation:
+            if ticket.generation != self._generation:
                 self._counts["stale"] += 1
             elif self._state is _CLOSED and self._mode == "normal":
                 self._count_closed(outcome, slow, now)
@@ -197,9 +203,7 @@ class BreakerState:
                 self._count_probe(outcome, slow, now, error)
         self._deliver()
 
-    def _judge(self, ticket: Ticket, error: BaseException | None) -> tuple[Outcome, Classification | None]:
-        if error is None:
-            return "success", None
+    def _judge(self, ticket: Ticket, error: BaseException) -> tuple[Outcome, Classification | None]:
         expected = isinstance(error, self.expected_exception)
         if not isinstance(error, Exception):
             return ("failure" if expected else "ignored"), None
@@ -267,7 +271,8 @@ class BreakerState:
         elif after is _CLOSED:
             self._clear()
         self._refresh()
-        self._post(StateChanged(self._self, before, after, self._generation, reason))
+        if self._listeners or WATCHERS:
+            self._outbox.append(StateChanged(self._self, before, after, self._generation, reason))
 
     def _clear(self) -> None:
         self._failures = self._failed_recoveries = 0
@@ -302,12 +307,8 @@ class BreakerState:
         if WATCHERS:
             notify(tuple(WATCHERS), BreakerCreated(self._self))
 
-    def _post(self, event: BreakerEvent) -> None:
-        if self._listeners or WATCHERS:
-            self._outbox.append(event)
-
     def _deliver(self) -> None:
-        """Tell what was posted, in order, by one thread at a time. Another thread's events may be told here."""
+        """Tell what is in the outbox, in order, by one thread at a time. Another thread's events may be told here."""
         while self._outbox and self._telling.acquire(blocking=False):
             try:
                 while self._outbox:

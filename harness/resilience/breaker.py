@@ -207,18 +207,26 @@ class CircuitBreaker(BreakerState):
         """As :meth:`call`, for a function whose result is awaited."""
         generation = self._plain
         if not generation or WATCHERS:
-            ticket = self._admit()
-        else:
-            ticket = None
+            return await self._call_watched_async(func, args, kwargs)
         try:
             result = await func(*args, **kwargs)
         except BaseException as error:
-            self._finish(ticket or Ticket(CircuitState.CLOSED, generation, 0, None), error)
+            self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), error)
             raise
-        if ticket is not None or self._failures:
-            self._finish(ticket or Ticket(CircuitState.CLOSED, generation, 0, None), None)
+        if self._failures:
+            self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), None)
         else:
             self._count_success()
+        return result
+
+    async def _call_watched_async(self, func: Callable[..., Awaitable[T]], args: Any, kwargs: Any) -> T:
+        ticket = self._admit()
+        try:
+            result = await func(*args, **kwargs)
+        except BaseException as error:
+            self._finish(ticket, error)
+            raise
+        self._finish(ticket, None)
         return result
 
     def __call__(self, func: Callable[P, T]) -> Callable[P, T]:
@@ -237,7 +245,19 @@ class CircuitBreaker(BreakerState):
 
             @functools.wraps(func)
             async def async_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
-                return await self.call_async(func, *args, **kwargs)
+                generation = self._plain
+                if not generation or WATCHERS:
+                    return await self._call_watched_async(func, args, kwargs)
+                try:  # the short way once more, as below
+                    result = await func(*args, **kwargs)
+                except BaseException as error:
+                    self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), error)
+                    raise
+                if self._failures:
+                    self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), None)
+                else:
+                    self._count_success()
+                return result
 
             return cast("Callable[P, T]", async_wrapper)
 

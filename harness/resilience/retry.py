@@ -210,7 +210,20 @@ class Retry:
 
     async def execute_async(self, func: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """As :meth:`execute`, for a function whose result is awaited."""
-        call = self.begin()
+        if self._plain and not _watchers:
+            try:
+                return await func(*args, **kwargs)
+            except Exception as error:
+                call = Call(self, next(_numbers), None)
+                delay = call.failed(error)
+                if delay is None:
+                    raise
+            await self.pause_async(delay)
+        else:
+            call = self.begin()
+        return await self._go_on_async(call, func, args, kwargs)
+
+    async def _go_on_async(self, call: Call, func: Callable[..., Awaitable[T]], args: Any, kwargs: Any) -> T:
         while True:
             call.start()
             try:
@@ -253,7 +266,17 @@ class Retry:
 
             @functools.wraps(func)
             async def async_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
-                return await self.execute_async(func, *args, **kwargs)
+                if not self._plain or _watchers:
+                    return await self._go_on_async(self.begin(), func, args, kwargs)
+                try:  # the short way once more, as below
+                    return await func(*args, **kwargs)
+                except Exception as error:
+                    call = Call(self, next(_numbers), None)
+                    delay = call.failed(error)
+                    if delay is None:
+                        raise
+                await self.pause_async(delay)
+                return await self._go_on_async(call, func, args, kwargs)
 
             return cast("Callable[P, T]", async_wrapper)
 

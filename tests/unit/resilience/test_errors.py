@@ -328,6 +328,9 @@ NOW = 1_900_000_000.0
         (client_error("Throttling"), None),
         (SimpleNamespace(status=429, headers={"RETRY-AFTER": "4"}), 4.0),
         (ConnectionError(), None),
+        (SimpleNamespace(status=429, headers={}, retry_after="soon"), None),
+        (SimpleNamespace(status=429, headers={"Retry-After": "4"}, retry_after=True), 4.0),
+        (ThrottlingError(retry_after=float("inf")), None),
     ],
 )
 def test_hints(error: Any, expected: float | None) -> None:
