@@ -35,4 +35,5 @@ scenario = Scenario(
         invariants.envelope_complete(),
     ],
     objectives=Objectives(rpo=0),
+    record_bodies=True,
 )

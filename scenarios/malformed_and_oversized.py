@@ -36,4 +36,5 @@ scenario = Scenario(
         invariants.not_processed_and_dead_lettered(),
     ],
     objectives=Objectives(rpo=0),
+    record_bodies=True,
 )

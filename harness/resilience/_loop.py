@@ -114,7 +114,9 @@ class MessageLoop:
         self.visibility = float(options.visibility_timeout or _DEFAULT_VISIBILITY)
         self._visibility_known = options.visibility_timeout is not None
         self._stopping = False
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)  # workers wait on it for deliveries
+        self._room = threading.Condition(lock)  # the receiver waits on it for an idle worker
         self._pending: deque[Delivery] = deque()
         self._busy_groups: set[str] = set()
         self._idle = 0
@@ -208,7 +210,7 @@ class MessageLoop:
                 with self._changed:
                     if self._pending or not self._idle:
                         # Timed, because stop() may be called where a notification could deadlock.
-                        self._changed.wait(_SLICE)
+                        self._room.wait(_SLICE)
                         continue
                 batch = self._receive()
                 with self._changed:
@@ -232,7 +234,8 @@ class MessageLoop:
                         if self._finished_serving:
                             return
                         self._idle += 1
-                        self._changed.notify_all()
+                        # Not the other workers: two idle ones would wake each other for ever.
+                        self._room.notify()
                         self._changed.wait()
                         self._idle -= 1
                         continue
