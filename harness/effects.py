@@ -271,6 +271,15 @@ _ZERO_IS_NOTHING = frozenset(
 )
 
 
+#: Commands that take several keys, members or fields at once, and how far apart these stand.
+_REPEATS = {
+    **dict.fromkeys(
+        ("SADD", "SREM", "PFADD", "LPUSH", "RPUSH", "LPUSHX", "RPUSHX", "DEL", "UNLINK", "HDEL", "ZREM"), 1
+    ),
+    **dict.fromkeys(("HSET", "HMSET", "ZADD", "MSET", "MSETNX"), 2),
+}
+
+
 @dataclass(frozen=True)
 class RedisEffect(Effect):
     """A Redis command that changed the dataset.
@@ -355,8 +364,9 @@ class _RedisWatch:
             if pattern.groups:
                 found.append(match["key"])
         last = patterns[-1]
-        if last.groups and len(patterns) > 1:
-            matches = (last.fullmatch(text) for text in texts[len(patterns) :])
+        step = _REPEATS.get(self._command)
+        if last.groups and step is not None:
+            matches = (last.fullmatch(text) for text in texts[len(patterns) - 1 + step :: step])
             found.extend(match["key"] for match in matches if match is not None)
         if self._finder is None:
             return found

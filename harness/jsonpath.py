@@ -122,7 +122,7 @@ def _general(text: str, field: str) -> Callable[[Any], Any]:
         compiled = jsonpath.compile(text)
     except jsonpath.JSONPathError as error:
         raise ScenarioError(
-            f"{text!r} is no JSON path ({error})",
+            f"{text!r} is no JSON path ({str(error).splitlines()[0]})",
             field=field,
             remedy='Write where the key stands in the JSON body, as in key="$.order_id"',
         ) from None

@@ -222,13 +222,22 @@ def _life(cursor: Any) -> _Life:
 
 @functools.cache
 def _connection_class(base: type[sqlite3.Connection]) -> type[sqlite3.Connection]:
-    """*base* with its transactions watched over; ``Connection.execute`` and its kin go through the cursor."""
+    """*base* with its transactions watched over; ``execute`` and its kin go through the cursor."""
 
     class Connection(base):  # type: ignore[valid-type, misc]
         harness_life: _Life
 
         def cursor(self, factory: type[sqlite3.Cursor] = sqlite3.Cursor) -> Any:
             return super().cursor(_cursor_class(factory) if isinstance(factory, type) else factory)
+
+        def execute(self, sql: str, *parameters: Any) -> Any:
+            return self.cursor().execute(sql, *parameters)
+
+        def executemany(self, sql: str, rows: Iterable[Any], /) -> Any:
+            return self.cursor().executemany(sql, rows)
+
+        def executescript(self, script: str, /) -> Any:
+            return self.cursor().executescript(script)
 
         def commit(self) -> None:
             self.harness_life.patiently(super().commit)
