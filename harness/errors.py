@@ -127,6 +127,10 @@ class InvariantViolated(HarnessError, AssertionError):
         self.evidence = tuple(evidence)
         self.command = command
 
+    def __reduce__(self) -> tuple[type[InvariantViolated], tuple[str, str, tuple[int, ...], str]]:
+        # A finding crosses from a worker process with its data, which are not in ``args``.
+        return type(self), (self.invariant, self.detail, self.evidence, self.command)
+
 
 class Inconclusive(HarnessError, AssertionError):
     """A run that could not be judged: nothing was sent, a fault never struck, no effect is declared."""

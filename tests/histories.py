@@ -141,10 +141,107 @@ class HistoryBuilder:
         """A delivery that went well: receive, effect, delete."""
         return self.receive(message), self.effect(key), self.delete(message)
 
+    def handler(self, key: str, outcome: str = "ok", **fields: Any) -> tuple[int, int]:
+        """The declared handler ran; *outcome* is ok or error."""
+        error = {} if outcome == "ok" else {"error": "ValueError"}
+        start = self.add("handler.start", key=key, **fields)
+        return start, self.add("handler.end", key=key, outcome=outcome, took=0.01, **error, **fields)
+
+    # -- breakers
+
+    def breaker(self, name: str = "payments", **limits: Any) -> int:
+        """A breaker was made: by default it opens after three failures, for 60 s, with one probe."""
+        made: dict[str, Any] = {
+            "library": "test",
+            "failure_threshold": 3,
+            "recovery_timeout": 60.0,
+            "half_open_permits": 1,
+            "success_threshold": 1,
+            "mode": "consecutive",
+            **limits,
+        }
+        return self.add("breaker.created", breaker=name, **made)
+
+    def begin(self, call: int, state: str = "closed", generation: int = 1, **fields: Any) -> int:
+        """A call was let in."""
+        fields = {"breaker": "payments", "state": state, "generation": generation, "call": call, **fields}
+        return self.add("breaker.begin", **fields)
+
+    def called(self, call: int, outcome: str, state: str = "closed", generation: int = 1, **fields: Any) -> int:
+        """A call ended (or was rejected)."""
+        transient = True if outcome == "failure" else None
+        fields = {
+            "breaker": "payments",
+            "outcome": outcome,
+            "state": state,
+            "generation": generation,
+            "error": None,
+            "transient": transient,
+            "call": call,
+            **fields,
+        }
+        return self.add("breaker.call", **fields)
+
+    def call(self, call: int, outcome: str, state: str = "closed", generation: int = 1, **fields: Any) -> int:
+        """A call began and ended; returns the number of its end."""
+        self.begin(call, state, generation)
+        return self.called(call, outcome, state, generation, **fields)
+
+    def transition(self, before: str, after: str, generation: int, **fields: Any) -> int:
+        """A breaker changed its state; *generation* is the new one."""
+        fields = {"breaker": "payments", "to": after, "generation": generation, "reason": "", **fields}
+        return self.add("breaker.transition", **{"from": before}, **fields)
+
+    # -- retries
+
+    def policy(self, name: str = "pay", **limits: Any) -> int:
+        """A retry policy: by default four attempts, a cap of 10 s, no deadline."""
+        limits = {"library": "test", "max_attempts": 4, "cap": 10.0, "deadline": None, **limits}
+        return self.add("retry.policy", policy=name, **limits)
+
+    def attempt(self, call: int, attempt: int, outcome: str = "error", **fields: Any) -> int:
+        fields = {
+            "policy": "pay",
+            "call": call,
+            "attempt": attempt,
+            "outcome": outcome,
+            "permanent": False if outcome == "error" else None,
+            **fields,
+        }
+        return self.add("retry.attempt", **fields)
+
+    def sleep(self, call: int, attempt: int, delay: float, *, wait: bool = True, **fields: Any) -> int:
+        """A wait of *delay* seconds begins; unless told otherwise it is waited before the next event."""
+        fields = {
+            "policy": "pay",
+            "call": call,
+            "attempt": attempt,
+            "delay": delay,
+            "low": None,
+            "high": None,
+            **fields,
+        }
+        number = self.add("retry.sleep", **fields)
+        if wait:
+            self._us += round(delay * 1_000_000)
+        return number
+
+    def failed(self, point: str, **fields: Any) -> int:
+        """A service call failed for the caller."""
+        return self.add(
+            "call.failed", **{"point": point, "error": "ServiceUnavailable", "fault": 0, "took": 0.0, **fields}
+        )
+
     # -- faults and the end
 
     def strike(self, point: str, fault_kind: str, **fields: Any) -> int:
         return self.add("fault.strike", actor="faults", fault=0, point=point, fault_kind=fault_kind, **fields)
+
+    def window(self, start: float, end: float, target: str = "aws.sqs.*") -> int:
+        """A fault's window, opened and closed; returns the number of its end."""
+        fields = {"fault": 0, "target": target, "fault_kind": "unavailable", "actor": "faults"}
+        self.add("fault.start", at=start, **fields)
+        return self.add("fault.end", at=end, **fields)
 
     def end(self, reason: str = "quiet", **fields: Any) -> int:
         """The run is over; by default three minutes after the last event."""

@@ -95,6 +95,11 @@ class Breaker:
         return self.instant
 
 
+def _owner(event: Event) -> str:
+    """The process whose breaker *event* is about: the actor's, unless processes share one and it says whose."""
+    return str(event.get("owner") or event["actor"].partition("/")[0])
+
+
 def _state(value: object) -> str:
     return str(value or "").lower().replace("-", "_")
 
@@ -120,7 +125,7 @@ class BreakerBook(Book):
 
     def of(self, event: Event) -> Breaker:
         """The breaker that *event* is about."""
-        process = event["actor"].partition("/")[0]
+        process = _owner(event)
         key = (process, event["breaker"])
         breaker = self.breakers.get(key)
         if breaker is None:
@@ -129,7 +134,7 @@ class BreakerBook(Book):
         return breaker
 
     def _on_created(self, event: Event) -> None:
-        process = event["actor"].partition("/")[0]
+        process = _owner(event)
         self.breakers.pop((process, event["breaker"]), None)
         breaker = self.of(event)
         breaker.created_n = event["n"]
