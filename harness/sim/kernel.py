@@ -90,6 +90,7 @@ class Kernel:
         self._tape = tape
         self._random: Callable[[], float] | None = None
         self.last_uuid1 = 0
+        self.hashes = 0  # how many objects were given a hash by order of creation
         self._ids: Random | None = None
         self._hub_random: Random | None = None
         self._sequence = 0

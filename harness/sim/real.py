@@ -87,6 +87,7 @@ create_connection = _socket.create_connection
 getaddrinfo = _socket.getaddrinfo
 gethostbyname = _socket.gethostbyname
 gethostname = _socket.gethostname
+socketpair = _socket.socketpair
 getfqdn = _socket.getfqdn
 DEFAULT_TIMEOUT: _Any = _socket._GLOBAL_DEFAULT_TIMEOUT  # type: ignore[attr-defined]  # create_connection's default
 atexit_register = _atexit.register
@@ -153,6 +154,7 @@ __all__ = [
     "signal",
     "sleep",
     "socket",
+    "socketpair",
     "start_joinable_thread",
     "start_new_thread",
     "strftime",

@@ -10,8 +10,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Stalled
-from harness.sim.actors import RunOver
 from harness.sim import real
+from harness.sim.actors import RunOver
 from harness.sim.stacks import Stack, listing
 
 if TYPE_CHECKING:

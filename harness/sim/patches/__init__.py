@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from harness import compat
+from harness.sim.kernel import Kernel
 from harness.sim.patches import audit, process, random, signals, sockets, threads, time
-from harness.sim.patches.swap import keep, swap
+from harness.sim.patches.swap import keep, release, swap
 
 __all__ = ["install", "installed", "uninstall"]
 
@@ -28,10 +29,8 @@ class _Installation:
         self.locks: list[tuple[object, object]] = []
 
     def put_in(self) -> None:
-        from harness.sim.kernel import Kernel  # the kernel's watchdog imports this package: not at the top
-
         process.prepare()
-        self.locks = threads.existing_locks()
+        self.locks = keep(threads.existing_locks())
         for family in (time, random, threads, sockets, process, signals):
             self.pairs += family.pairs()
         keep(self.pairs)
@@ -47,8 +46,6 @@ class _Installation:
         Kernel.close_steps.append(threads.close_step)
 
     def take_out(self) -> None:
-        from harness.sim.kernel import Kernel
-
         Kernel.begin_steps.clear()
         Kernel.exit_steps.clear()
         Kernel.close_steps.clear()
@@ -59,7 +56,12 @@ class _Installation:
                 delattr(owner, name)
             else:
                 setattr(owner, name, before)
-        swap([(shim, original) for original, shim in self.pairs], everywhere=True)
+        back = [(shim, original) for original, shim in self.pairs]
+        keep(back)
+        swap(back, everywhere=True)
+        threads.restore_locks(self.locks)
+        for kept in (back, self.pairs, self.locks):
+            release(kept)
 
 
 _installation: _Installation | None = None

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from harness.sim import world
-from harness.sim import real
+from harness.sim import real, world
 from harness.sim.patches.refusal import refuse
 
 __all__ = ["arm", "disarm"]

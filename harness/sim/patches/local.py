@@ -6,8 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from harness.sim import world
-from harness.sim import real
+from harness.sim import real, world
 
 __all__ = ["local"]
 

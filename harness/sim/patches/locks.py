@@ -12,8 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import SimulationError
-from harness.sim import world
-from harness.sim import real
+from harness.sim import real, world
 from harness.sim.patches.time import to_us
 
 if TYPE_CHECKING:

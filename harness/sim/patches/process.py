@@ -9,8 +9,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from harness.sim import world
-from harness.sim import real
+from harness.sim import real, world
 from harness.sim.patches.refusal import inside_actor, refuse
 
 __all__ = ["attributes", "pairs", "prepare"]

@@ -13,9 +13,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from harness.sim import world
+from harness.sim import real, world
 from harness.sim.kernel import EPOCH_US
-from harness.sim import real
 from harness.sim.patches.swap import keep
 
 __all__ = ["attributes", "pairs"]

@@ -10,8 +10,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
-from harness.sim import world
-from harness.sim import real
+from harness.sim import real, world
 from harness.sim.patches.refusal import refuse
 from harness.sim.patches.time import to_us
 

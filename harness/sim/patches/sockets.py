@@ -19,8 +19,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from harness.sim import world
-from harness.sim import real
+from harness.sim import real, world
 from harness.sim.patches.refusal import inside_actor, refuse
 from harness.sim.patches.time import to_us
 
@@ -232,6 +231,11 @@ class _Sockets:
             return real.getfqdn(name)
         return name if name not in ("", "0.0.0.0", "::") else _HOSTNAME
 
+    def socketpair(self, *args: Any, **kwargs: Any) -> Any:
+        if inside_actor():
+            refuse("a pair of real sockets", _REMEDY)
+        return real.socketpair(*args, **kwargs)
+
     def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /) -> Any:
         run = world.current()
         if run is None or run.kernel.current is None:
@@ -255,6 +259,13 @@ def _refusing(function: Callable[..., Any], what: str) -> Callable[..., Any]:
     return shim
 
 
+def _new_loop(cls: type, *args: Any, **kwargs: Any) -> Any:
+    """Refuses an event loop before there is anything of it."""
+    if inside_actor():
+        refuse("an asyncio event loop", _LATER)
+    return object.__new__(cls)
+
+
 def pairs() -> list[tuple[object, object]]:
     """Functions to be replaced wherever they are kept."""
     return [
@@ -262,6 +273,7 @@ def pairs() -> list[tuple[object, object]]:
         (real.getaddrinfo, _sockets.getaddrinfo),
         (real.gethostbyname, _sockets.gethostbyname),
         (real.gethostname, _sockets.gethostname),
+        (real.socketpair, _sockets.socketpair),
         (real.getfqdn, _sockets.getfqdn),
         (real.select, _sockets.select),
     ]
@@ -272,7 +284,7 @@ def attributes() -> list[tuple[Any, str, object]]:
     loop: Any = asyncio.selector_events.BaseSelectorEventLoop
     found: list[tuple[Any, str, object]] = [
         (socket.socket, "__new__", staticmethod(_new)),
-        (loop, "__init__", _refusing(loop.__init__, "an asyncio event loop")),
+        (loop, "__new__", staticmethod(_new_loop)),
         (selectors.SelectSelector, "__init__", _refusing(selectors.SelectSelector.__init__, "a selector")),
     ]
     if hasattr(select, "poll"):  # a function; the others are types, which programs compare with

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from types import CellType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
-__all__ = ["EXEMPT", "exempt", "keep", "swap"]
+__all__ = ["EXEMPT", "exempt", "keep", "release", "swap"]
 
 #: Packages whose references stay real: they must see the machine's clock also inside a run.
 EXEMPT = frozenset(
@@ -62,6 +62,14 @@ def exempt(module: object) -> bool:
     return package in EXEMPT and not module.startswith(_UNDER_TEST)
 
 
+def release(container: Any) -> None:
+    """Undo :func:`keep`."""
+    _kept.pop(id(container), None)
+    for item in container.values() if isinstance(container, dict) else container:
+        if isinstance(item, list | dict | tuple):
+            release(item)
+
+
 class _Swap:
     def __init__(self, pairs: Iterable[tuple[object, object]], ignore_exemptions: bool) -> None:
         self.pairs = list(pairs)
@@ -89,7 +97,7 @@ class _Swap:
         kind = type(referrer)
         if kind is dict:
             self.replace_in_dict(referrer)
-        elif isinstance(referrer, tuple):
+        elif issubclass(kind, tuple):
             items = [self.new.get(id(item), item) for item in referrer]
             self.tuples.append((referrer, tuple.__new__(kind, items)))
         elif kind is list:
@@ -107,9 +115,9 @@ class _Swap:
             new = self.get(referrer.__func__)
             if new is not _SKIP:
                 referrer.__init__(new)
-        elif isinstance(referrer, functools.partial):
+        elif issubclass(kind, functools.partial):
             self.replace_in_partial(referrer)
-        elif not isinstance(referrer, type | ModuleType):
+        elif not issubclass(kind, type | ModuleType):
             self.replace_in_object(referrer)
 
     def replace_in_dict(self, values: dict[Any, Any]) -> None:

@@ -7,7 +7,7 @@ the start of a thread, its identity.
 
 from __future__ import annotations
 
-import _thread
+import concurrent.futures
 import concurrent.futures.thread as pool
 import gc
 import queue
@@ -17,9 +17,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import SimulationError
-from harness.sim import ending, world
+from harness.sim import ending, real, world
 from harness.sim.actors import Actor, RunOver
-from harness.sim import real
 from harness.sim.patches.local import local
 from harness.sim.patches.locks import Lock, RLock
 from harness.sim.patches.swap import swap
@@ -248,6 +247,23 @@ class SimpleQueue(queue._PySimpleQueue):  # type: ignore[name-defined,misc]  # c
     """``queue.SimpleQueue`` on Python locks: the C one blocks the thread of the whole run."""
 
 
+def _hash(self: Any) -> int:
+    """A hash by order of creation inside a run: pools keep threads, and ``wait()`` futures, in sets.
+
+    The default hash is the address, so that a set's order would differ from run to run.
+    """
+    found: int | None = self.__dict__.get("_harness_hash")
+    if found is None:
+        run = world.current()
+        if run is None:
+            found = object.__hash__(self)
+        else:
+            run.kernel.hashes += 1
+            found = run.kernel.hashes
+        self.__dict__["_harness_hash"] = found
+    return found
+
+
 class _ShuttingDown:
     """``concurrent.futures.thread._shutdown`` inside a run: whether the current process is ending."""
 
@@ -263,7 +279,7 @@ _SHUTTING_DOWN = _ShuttingDown()
 
 
 def pairs() -> list[tuple[object, object]]:
-    """Functions to be replaced wherever they are kept."""
+    """Functions and classes to be replaced wherever they are kept."""
     found: list[tuple[object, object]] = [
         (real.get_ident, _threads.get_ident),
         (real.get_native_id, _threads.get_native_id),
@@ -274,6 +290,10 @@ def pairs() -> list[tuple[object, object]]:
         (real.enumerate_threads, _threads.enumerate),
         (real.active_count, _threads.active_count),
         (real.register_atexit, _threads.register_atexit),
+        (real.LockType, Lock),
+        (real.RLockType, RLock),
+        (real.local, local),
+        (real.SimpleQueue, SimpleQueue),
     ]
     if JOINABLE:
         found += [
@@ -286,23 +306,16 @@ def pairs() -> list[tuple[object, object]]:
 
 
 def attributes() -> list[tuple[Any, str, object]]:
-    """Names to be set: (owner, name, shim). Classes are replaced by name only."""
+    """Names to be set: (owner, name, shim)."""
     found: list[tuple[Any, str, object]] = [
-        (_thread, "RLock", RLock),
-        (threading, "_CRLock", RLock),
-        (_thread, "_local", local),
-        (threading, "local", local),
         (threading, "_counter", _threads.counter),
         (pool.ThreadPoolExecutor, "_counter", _threads.pool_counter),
         (pool, "_shutdown", _SHUTTING_DOWN),
-        (queue, "SimpleQueue", SimpleQueue),
+        (threading.Thread, "__hash__", _hash),
+        (concurrent.futures.Future, "__hash__", _hash),
     ]
     if JOINABLE:
-        found += [
-            (threading, "_ThreadHandle", ThreadHandle),
-            (threading, "Lock", _threads.allocate_lock),
-            (threading, "_allocate_lock", _threads.allocate_lock),
-        ]
+        found.append((threading, "_ThreadHandle", ThreadHandle))
     return found
 
 
@@ -373,11 +386,23 @@ def existing_locks() -> list[tuple[object, object]]:
         elif kind is real.SimpleQueue:
             if thing.empty():
                 found.append((thing, SimpleQueue()))
-        elif isinstance(thing, threading.Condition):
+        elif issubclass(kind, threading.Condition):  # of the type: isinstance() would ask a lazy proxy for its class
             conditions.append(thing)
     swap(found, everywhere=True)
     rebind_conditions(conditions)
     return found
+
+
+def restore_locks(found: list[tuple[object, object]]) -> None:
+    """Undo :func:`existing_locks`, but for a queue that holds something by now."""
+    back: list[tuple[object, object]] = []
+    for original, shim in found:
+        if isinstance(shim, local):
+            vars(original).update(vars(shim))
+        if not isinstance(shim, SimpleQueue) or shim.empty():
+            back.append((shim, original))
+    swap(back, everywhere=True)
+    rebind_conditions([thing for thing in gc.get_objects() if issubclass(type(thing), threading.Condition)])
 
 
 def rebind_conditions(conditions: list[threading.Condition]) -> None:

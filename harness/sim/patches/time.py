@@ -15,8 +15,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from harness.sim import world
-from harness.sim import real
+from harness.sim import real, world
 from harness.sim.patches.swap import keep
 
 __all__ = ["attach", "detach", "pairs", "to_us"]
@@ -83,7 +82,7 @@ class _Clocks:
     def clock_gettime(self, clk_id: int, /) -> float:
         if world.current() is None:
             return real.clock_gettime(clk_id)
-        return self.clock_gettime_ns(clk_id) / 1e9
+        return self.clock_gettime_ns(clk_id) // 1000 / 1e6
 
     def clock_gettime_ns(self, clk_id: int, /) -> int:
         run = world.current()

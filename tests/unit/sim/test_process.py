@@ -434,7 +434,7 @@ def test_a_wall_clock_that_jumps_moves_no_monotonic_clock() -> None:
 
 
 def test_a_drifting_clock_is_continuous() -> None:
-    """Setting a rate moves nothing at that moment; from then on the clock runs at it, and back at 1 it keeps the gap."""
+    """Setting a rate moves nothing at that moment; the clock then runs at it, and back at 1 it keeps the gap."""
     seen: list[int] = []
     with kernel() as k:
 
