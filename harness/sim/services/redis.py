@@ -54,7 +54,10 @@ class RedisServer:
     PORT = 6379
 
     def __init__(self, world: World, chance: random.Random, *, history_seconds: float | None = None) -> None:
-        self._world = world
+        from harness.sim.kernel import EPOCH_US
+
+        self._kernel = world.kernel
+        self._epoch_us = EPOCH_US
         self._chance = chance
         self._history_seconds = history_seconds
         self._engine: Engine | None = None
@@ -78,13 +81,10 @@ class RedisServer:
         return self._engine
 
     def _now_us(self) -> int:
-        from harness.sim.kernel import EPOCH_US
-
-        return EPOCH_US + self._world.kernel.now_us
+        return self._epoch_us + self._kernel.now_us
 
     def _call_later(self, seconds: float, function: Callable[[], None]) -> None:
-        kernel = self._world.kernel
-        kernel.call_at(kernel.now_us + max(1, round(seconds * 1_000_000)), function)
+        self._kernel.call_at(self._kernel.now_us + max(1, round(seconds * 1_000_000)), function)
 
     def _commanded(self, command: str, arguments: list[bytes], reply: Any, database: int) -> None:
         for observer in self.observers:
@@ -161,7 +161,7 @@ class RedisServer:
                 f"failover cannot lose the writes of {lost_seconds:g} s: the journal keeps {kept:g} s; "
                 "make RedisServer with history_seconds of the plan's longest failover"
             )
-        since_us = self._world.kernel.now_us - round(lost_seconds * 1_000_000)
+        since_us = self._kernel.now_us - round(lost_seconds * 1_000_000)
         keys = frozenset(journal.undo(self._now_us() - round(lost_seconds * 1_000_000)))
         engine.script_cache.clear()
         self.drop_connections()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness.sim.process import EPOCH_US
 from harness.sim.services.errors import ServiceError
 from harness.sim.services.sts import StsService
+from harness.sim.skew import SKEW_SECONDS_MAX, skew_refusal
 from harness.sim.verdicts import Answer, Lost, Refused, Reset, Slow, Twist, Verdict
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SKEW_SECONDS_MAX", "Call", "Failed", "RunState", "exchange", "run_state"]
 
-#: How far a request's time may be from AWS's own (IAM user guide, troubleshooting of Signature Version 4).
-SKEW_SECONDS_MAX = 900
 #: How long a client without a read timeout waits for an answer that never comes: until TCP gives up (Linux: 2 hours).
 NO_TIMEOUT_US = 7_200_000_000
 _SECOND = 1_000_000
@@ -137,7 +136,7 @@ def _exchange(world: World, kernel: Kernel, call: Call, started_us: int) -> dict
     if verdict is not None:
         twist, slow = _obey(kernel, verdict, deadline_us, latency_us - half_us)
         late = late or slow
-    refusal = _refuse_skew(call, kernel.now_us)
+    refusal = skew_refusal(call.service, EPOCH_US + kernel.now_us, call.signed_us)
     if refusal is not None:
         _sleep(kernel, latency_us - half_us, deadline_us)
         raise Failed(refusal)
@@ -225,39 +224,3 @@ def _impatient_receive(
     parameters = {**call.parameters, "WaitTimeSeconds": patience_s}
     result = service.call(call.operation, parameters, region=call.region, twist=twist)
     return result, not result and _sleep(kernel, _NEVER, deadline_us)
-
-
-def _refuse_skew(call: Call, now_us: int) -> Answer | None:
-    """AWS's answer to a request signed by a clock that is too far off; ``None`` where it is accepted."""
-    service_us = EPOCH_US + now_us
-    skew_us = call.signed_us // _SECOND * _SECOND - service_us
-    edge_us = SKEW_SECONDS_MAX * _SECOND
-    if -edge_us <= skew_us <= edge_us:
-        return None
-    if call.service == "s3":
-        text = "The difference between the request time and the server's time is too large."
-        return Answer(403, "RequestTimeTooSkewed", text)
-    signed, now = _stamp(call.signed_us), _stamp(service_us)
-    if skew_us < 0:
-        text = f"Signature expired: {signed} is now earlier than {_stamp(service_us - edge_us)} ({now} - 15 min.)"
-    else:
-        text = (
-            f"Signature not yet current: {signed} is still later than {_stamp(service_us + edge_us)} ({now} + 15 min.)"
-        )
-    status, code = _SKEWED.get(call.service, (403, "InvalidSignatureException"))
-    return Answer(status, code, text)
-
-
-#: Status and code of a refused signature: services that speak or once spoke query have the older code.
-_SKEWED = {
-    "cloudwatch": (403, "SignatureDoesNotMatch"),
-    "dynamodb": (400, "InvalidSignatureException"),
-    "sns": (403, "SignatureDoesNotMatch"),
-    "sqs": (403, "SignatureDoesNotMatch"),
-    "sts": (403, "SignatureDoesNotMatch"),
-}
-
-
-def _stamp(clock_us: int) -> str:
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=clock_us)
-    return moment.strftime("%Y%m%dT%H%M%SZ")

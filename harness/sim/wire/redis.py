@@ -27,6 +27,7 @@ What a caller sees of a verdict:
 from __future__ import annotations
 
 import errno
+import functools
 import gc
 import weakref
 from collections.abc import Callable
@@ -216,12 +217,16 @@ def _name(fields: list[bytes]) -> str:
 
 def _point(fields: list[bytes]) -> str | None:
     """The command's point without its side; ``None`` for commands about the connection itself."""
-    name = fields[0].upper()
-    if name in _ABOUT_THE_CONNECTION:
-        return None
+    name = fields[0]
     if len(fields) == 3 and fields[2] == b"1":
-        name = _BY_ONE.get(name, name)
-    return f"redis.{name.decode('utf-8', 'replace')}"
+        name = _BY_ONE.get(name.upper(), name)
+    return _named(name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _named(name: bytes) -> str | None:
+    name = name.upper()
+    return None if name in _ABOUT_THE_CONNECTION else f"redis.{name.decode('utf-8', 'replace')}"
 
 
 def connect(world: World, peer: tuple[str, int], connect_timeout: float | None, timeout: float | None) -> RedisSocket:
@@ -231,6 +236,8 @@ def connect(world: World, peer: tuple[str, int], connect_timeout: float | None, 
         OSError: a fault refused, lost or broke it, as the operating system would say it.
     """
     hook, kernel = world.hook, world.kernel
+    if kernel.closing:
+        kernel.refuse()
     began_us = kernel.now_us
     verdict = hook.passing(CONNECT, "before")
     latency_us = max(2, hook.latency_us(CONNECT))

@@ -130,6 +130,8 @@ class StreamSocket:
         return len(data)
 
     def _check_writable(self) -> None:
+        if self._kernel.closing:
+            self._kernel.refuse()
         if self._closed:
             raise OSError(errno.EBADF, "Bad file descriptor")
         if self._reset or _world.current() is not self._world:
@@ -143,7 +145,9 @@ class StreamSocket:
         if self._closed and not self._files:
             raise OSError(errno.EBADF, "Bad file descriptor")
         if _world.current() is not self._world:
-            return b""  # a connection of a run that is over
+            return b""  # a connection of an earlier run
+        if self._kernel.closing:
+            self._kernel.refuse()
         self._about_to_read()
         kernel = self._kernel
         begin_us = kernel.now_us
