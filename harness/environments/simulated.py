@@ -233,8 +233,7 @@ class SimulatedRun:
     def _drive(self) -> None:
         """The active part, then the quiet period, which begins anew when something strikes in it."""
         kernel, quiet = self.kernel, self.quiet
-        plan_end = self.plan.effective_end or 0.0
-        active_us = max(1, round(max(self.scenario.ends, plan_end) * 1_000_000))
+        active_us = max(1, round(max(self.scenario.ends, self.plan.last_known_end) * 1_000_000))
         if kernel.run(active_us) == "stopped":
             return
         kernel.now_us = max(kernel.now_us, active_us)

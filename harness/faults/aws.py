@@ -10,25 +10,22 @@ it would in earnest. Sources:
   (github.com/Particular/docs.particular.net/pull/3438);
 * [s3] "Error responses" of the Amazon S3 API reference;
 * [dynamodb] "Error handling with DynamoDB", Amazon DynamoDB developer guide;
-* [lambda] "Invoke", AWS Lambda API reference: TooManyRequestsException, 429;
-* [sigv4] "Troubleshoot Signature Version 4 signing for API requests", IAM user guide: the texts of refused
-  signatures; the tolerance is 15 minutes for these services.
+* [lambda] "Invoke", AWS Lambda API reference: TooManyRequestsException, 429.
+
+Refused signatures are those of :mod:`harness.sim.skew`.
 """
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 
 from harness.faults.acts import Decision, Noted
 from harness.faults.kinds import Kind, Parameter, Passing
 from harness.faults.names import words
+from harness.sim.skew import skew_refusal
 from harness.sim.verdicts import Answer, Lost, Twist
 
-__all__ = ["KINDS", "SKEW_SECONDS_MAX", "SQS_OPERATIONS", "skew_refusal"]
-
-#: How far a request's time may be from AWS's own [sigv4].
-SKEW_SECONDS_MAX = 900
+__all__ = ["KINDS", "SQS_OPERATIONS"]
 
 #: The operations of SQS, as botocore names them.
 SQS_OPERATIONS = words(
@@ -72,14 +69,6 @@ _EXPIRED: Mapping[str, Answer] = {
     "s3": Answer(400, "ExpiredToken", "The provided token has expired."),  # [s3]
     "dynamodb": Answer(400, "ExpiredTokenException", f"{_EXPIRED_TEXT}."),  # [dynamodb]
 }
-#: Code and status of a refused signature [sigv4]; S3 has a code and a text of its own [s3].
-_SKEWED: Mapping[str, tuple[int, str]] = {
-    "": (403, "InvalidSignatureException"),
-    "sqs": (403, "SignatureDoesNotMatch"),
-    "sns": (403, "SignatureDoesNotMatch"),
-    "cloudwatch": (403, "SignatureDoesNotMatch"),
-    "dynamodb": (400, "InvalidSignatureException"),
-}
 
 
 def _of(table: Mapping[str, Answer], passing: Passing) -> Answer:
@@ -116,34 +105,9 @@ def _expired_token(passing: Passing) -> Decision:
     return _of(_EXPIRED, passing)
 
 
-def _stamp(clock_us: int) -> str:
-    start = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    return (start + datetime.timedelta(microseconds=clock_us)).strftime("%Y%m%dT%H%M%SZ")
-
-
-def skew_refusal(service: str, clock_us: int, skew_us: int) -> Answer | None:
-    """AWS's answer to a request whose sender's clock is *skew_us* ahead of AWS's, ``None`` where it is accepted.
-
-    *clock_us* is AWS's own clock in microseconds since 1970.
-    """
-    if abs(skew_us) <= SKEW_SECONDS_MAX * 1_000_000:
-        return None
-    if service == "s3":
-        text = "The difference between the request time and the server's time is too large."
-        return Answer(403, "RequestTimeTooSkewed", text)
-    status, code = _SKEWED.get(service) or _SKEWED[""]
-    signed, now = _stamp(clock_us + skew_us), _stamp(clock_us)
-    edge = SKEW_SECONDS_MAX * 1_000_000
-    if skew_us < 0:
-        text = f"Signature expired: {signed} is now earlier than {_stamp(clock_us - edge)} ({now} - 15 min.)"
-    else:
-        text = f"Signature not yet current: {signed} is still later than {_stamp(clock_us + edge)} ({now} + 15 min.)"
-    return Answer(status, code, text)
-
-
 def _clock_skew(passing: Passing) -> Decision:
     skew_us = round(passing.parameters["seconds"] * 1_000_000)
-    refusal = skew_refusal(passing.service, passing.clock_us, skew_us)
+    refusal = skew_refusal(passing.service, passing.clock_us, passing.clock_us + skew_us)
     return refusal if refusal is not None else Noted("is within the 15 minutes that AWS tolerates")
 
 

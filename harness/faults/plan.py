@@ -428,6 +428,17 @@ class FaultPlan:
         known = [end for end in ends if end is not None]
         return max(known, default=0.0) if len(known) == len(ends) else None
 
+    @property
+    def last_known_end(self) -> float:
+        """Until when the run must go on for every window to have opened and closed, in seconds.
+
+        Of a fault without an end that is its start.
+        """
+        ends = [fault.effective_end for fault in self.faults]
+        starts = [fault.start or 0.0 for fault in self.faults]
+        closes = [fault.end or 0.0 for fault in self.faults]
+        return max([0.0, *starts, *closes, *(end for end in ends if end is not None)])
+
     def check(self, known: Known) -> None:
         """Hold every target against a scenario's names.
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness.sim.process import EPOCH_US
 from harness.sim.services.errors import ServiceError
 from harness.sim.services.sts import StsService
-from harness.sim.skew import SKEW_SECONDS_MAX, skew_refusal
+from harness.sim.skew import skew_refusal
 from harness.sim.verdicts import Answer, Lost, Refused, Reset, Slow, Twist, Verdict
 
 if TYPE_CHECKING:
     from harness.sim.kernel import Kernel
     from harness.sim.world import World
 
-__all__ = ["SKEW_SECONDS_MAX", "Call", "Failed", "RunState", "exchange", "run_state"]
+__all__ = ["Call", "Failed", "RunState", "exchange", "run_state"]
 
 #: How long a client without a read timeout waits for an answer that never comes: until TCP gives up (Linux: 2 hours).
 NO_TIMEOUT_US = 7_200_000_000

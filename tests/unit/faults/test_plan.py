@@ -399,3 +399,14 @@ def test_when_a_fault_is_over(fault: Fault, end: float | None) -> None:
     """The end of a fault's work is its window's end and what it started, or unknown."""
     assert fault.effective_end == end
     assert FaultPlan([Fault("redis", "timeout", end=1), fault]).effective_end == end
+
+
+def test_how_long_a_plan_needs() -> None:
+    """The run must last until the last window has closed, or has opened where it stays open."""
+    assert FaultPlan().last_known_end == 0
+    plan = FaultPlan([LOST, Fault("handler", "poison", keys=["1"])])
+    assert plan.effective_end is None
+    assert plan.last_known_end == 70
+    assert plan.add(Fault("redis", "refused", start=400)).last_known_end == 400
+    assert plan.add(Fault("point.x", "crash", nth=1, end=90)).last_known_end == 90
+    assert plan.add(Fault("process.w", "crash", start=100, restart_after=9)).last_known_end == 109
