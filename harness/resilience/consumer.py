@@ -273,9 +273,6 @@ class ResilientConsumer:
     # One message
 
     def _process(self, delivery: Delivery) -> Outcome:
-        receives = self._loop.receives(delivery)
-        if receives > self.receive_limit:
-            return self._set_aside(delivery, f"Received more than {self.receive_limit} times without an outcome")
         try:
             identity = self._identity(delivery.message)
             key = self.idempotency.key_of(delivery.message, self.queue_url) if self.idempotency else ""
@@ -319,6 +316,9 @@ class ResilientConsumer:
 
     def _attempt(self, delivery: Delivery, identity: str, complete: Callable[[Any], object] | None = None) -> Outcome:
         """Call the handler, as often as an open breaker makes it necessary and holding the message allows."""
+        if self._loop.receives(delivery) > self.receive_limit:
+            # Asked under the claim: a message that is being handled elsewhere, or was, is none without an outcome.
+            return self._set_aside(delivery, f"Received more than {self.receive_limit} times without an outcome")
         while True:
             try:
                 result = self._call(delivery.copy())

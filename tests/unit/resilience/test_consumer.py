@@ -333,6 +333,26 @@ def test_claim_of_another_is_waited_for_without_blame() -> None:
     assert s.dead() == []
 
 
+def test_duplicates_of_a_message_in_progress_are_not_dead_lettered() -> None:
+    """SQS delivers a message over and over while another consumer handles it: it is not dead-lettered for that."""
+    clock = Clock()
+    sqs = FakeSqs(clock)
+    store = MemoryIdempotencyStore(clock=clock)
+    store.begin("orders:7", "somebody", 10)
+    sqs.put(MAIN, '{"id": 7}')
+    sqs.queues[MAIN][0].receives = 50
+    s = Setup(clock=clock, sqs=sqs, idempotency=once(store), max_receives=3)
+    clock.on_advance.append(lambda: s.consumer.stop() if clock() > 1_005 else None)
+    s.consumer.run()
+    assert sqs.bodies(DLQ) == []
+    store.complete("orders:7", "somebody", None, 1_000)
+    clock.on_advance.clear()
+    clock.advance(30)
+    s.consumer.run()
+    assert sqs.bodies(DLQ) == []
+    assert sqs.bodies(MAIN) == []
+
+
 def test_failure_frees_the_claim() -> None:
     """A handler that failed leaves its key free for the next try."""
     clock = Clock()
