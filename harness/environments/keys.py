@@ -20,7 +20,6 @@ class KeyBook:
         self._finders = [KeyFinder(JsonPath(path, field="workload.key")) for path in paths]
         self._by_id: dict[str, str] = {}
         self._by_body: dict[str, str] = {}
-        self._remember_bodies = any(work.key is None for work in scenario.workloads)
 
     def sent(self, event: Event) -> None:
         """A message was accepted by a queue (a ``send`` event)."""
@@ -28,19 +27,37 @@ class KeyBook:
         if key is not None:
             self._by_id[event["message"]] = key
 
-    def workload_sends(self, body: str, key: str) -> None:
-        """The workload is about to send *body* under *key*."""
-        if self._remember_bodies:
+    def workload_sends(self, body: str, key: str, *, spoiled: bool) -> None:
+        """The workload is about to send *body* under *key*. *spoiled*: a fault changed it, the key may be gone."""
+        if spoiled or not self._finders:
             self._by_body[body] = key
 
-    def of_send(self, queue: str, body: str, message_id: str) -> tuple[str | None, str | None]:
-        """Key and original id of a message that a process sends: ``SqsService.key_of``."""
-        original = None
-        if "originalMessageId" in body:
-            original = KeyFinder.original(body)
-            if original in self._by_id:
-                return self._by_id[original], original
+    def of_send(self, queue: str, body: str, attributes: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """Key and original id of a message that a process sends: ``SqsService.key_of``.
+
+        The original's id may stand in an envelope in the body, in one in an
+        attribute (a body too large for an envelope), or in an attribute of
+        its own.
+        """
+        original = KeyFinder.original(body) if "originalMessageId" in body else None
+        if original is None and attributes:
+            original = self._original_in(attributes)
+        if original is not None and original in self._by_id:
+            return self._by_id[original], original
         return self.of_body(body), original
+
+    def _original_in(self, attributes: Mapping[str, Any]) -> str | None:
+        for attribute in attributes.values():
+            text = attribute.get("StringValue")
+            if not isinstance(text, str):
+                continue
+            if text in self._by_id:
+                return text
+            if "originalMessageId" in text:
+                original = KeyFinder.original(text)
+                if original is not None:
+                    return original
+        return None
 
     def of_body(self, body: str) -> str | None:
         """The key of a message with this body, if it can be told."""

@@ -99,8 +99,9 @@ class Sender:
         value = workload.body(number)
         key = message_key(workload, number + self._first if workload.key is None else number, value)
         attributes: dict[str, Any] | None = dict(workload.attributes(number)) if workload.attributes else None
-        body, attributes = self._engine.workload_body(workload.to, number, key, body_text(value), attributes)
-        self._keys.workload_sends(body, key)
+        meant = body_text(value)
+        body, attributes = self._engine.workload_body(workload.to, number, key, meant, attributes)
+        self._keys.workload_sends(body, key, spoiled=body != meant or workload.key is None)
         fifo = workload.to.endswith(".fifo")
         self._sqs.put(
             workload.to,

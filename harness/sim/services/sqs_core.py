@@ -7,7 +7,7 @@ import random
 import struct
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from zlib import crc32
 
@@ -28,14 +28,14 @@ __all__ = ["Core", "KeyOf", "Origin", "Parameters"]
 Parameters: TypeAlias = dict[str, Any]
 Origin: TypeAlias = Literal["workload", "process"]
 #: (queue, body, message id) -> (the message's key in the workload, the id of the message that it carries on).
-KeyOf: TypeAlias = Callable[[str, str, str], tuple[str | None, str | None]]
+KeyOf: TypeAlias = Callable[[str, str, Mapping[str, Mapping[str, Any]]], tuple[str | None, str | None]]
 
 # Queue, message and receive, the message's id, and a checksum.
 _HANDLE = struct.Struct(">IQI16sI")
 _SIGNED = _HANDLE.size - 4
 
 
-def _no_key(queue: str, body: str, message_id: str) -> tuple[str | None, str | None]:
+def _no_key(queue: str, body: str, attributes: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, str | None]:
     return None, None
 
 

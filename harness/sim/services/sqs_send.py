@@ -243,7 +243,7 @@ class Sending(Core):
             answered = Original(message.id, message.sequence)
         original_id: str | None = None
         if key is None:
-            key, original_id = self.key_of(queue.name, body, message.id)
+            key, original_id = self.key_of(queue.name, body, message.attributes or {})
         message.key = key
         self._note_send(queue, message, size, origin, original_id, delay_us)
         self._place(queue, message, now_us, delay_us, twist)

@@ -244,16 +244,17 @@ def test_put(desk: Desk) -> None:
 
 def test_keys(desk: Desk) -> None:
     """key_of is asked at each send without a key; its answer stands on every later event about the message."""
-    asked: list[tuple[str, str, str]] = []
+    asked: list[tuple[str, str, object]] = []
 
-    def key_of(queue: str, body: str, message_id: str) -> tuple[str | None, str | None]:
-        asked.append((queue, body, message_id))
+    def key_of(queue: str, body: str, attributes: object) -> tuple[str | None, str | None]:
+        asked.append((queue, body, attributes))
         return f"key-{body}", "original-id"
 
     desk.sqs.key_of = key_of
     queue, dead = desk.with_dead_letters(receives=1, VisibilityTimeout="1")
     sent = desk.send(queue, "a")
-    assert asked == [(queue, "a", sent["MessageId"])]
+    assert sent["MessageId"]
+    assert asked == [(queue, "a", {})]
     assert desk.of("send")[0]["original"] == "original-id"
     desk.hide(queue, desk.receive(queue)[0], 0)
     desk.receive(queue)
