@@ -23,7 +23,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any, NoReturn
 
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent
 
 from harness import compat
 from harness.errors import Deadlock, NestedSimulation, Runaway, SimulationError
@@ -33,6 +33,7 @@ from harness.sim.actors import Actor, RunOver, Timer
 from harness.sim.process import EPOCH_US, MONOTONIC_US, Process
 from harness.sim.stacks import Stack, listing
 from harness.sim.watchdog import Watchdog
+from harness.sim.workers import Workers
 
 __all__ = ["EPOCH_US", "MONOTONIC_US", "Actor", "Kernel", "Process", "RunOver", "Timer"]
 
@@ -98,7 +99,7 @@ class Kernel:
         self._ready: list[Actor] = []  # runnable now, first come first
         self._timers: deque[Timer] = deque()  # due now
         self._until_us = _NEVER
-        self._hub: greenlet | None = None
+        self.hub: Any = None  # the greenlet that called run()
         self._next: Actor | None = None  # what the hub is to start
         self._process: Process | None = None
         self._environ: object = None  # the real os.environ's data while a process's own is in force
@@ -106,6 +107,7 @@ class Kernel:
         self._failure: BaseException | None = None
         self._gc_was_on = False
         self._begun = False
+        self._workers = Workers()
         self._watchdog = Watchdog(self, watchdog_seconds)
 
     # -- what a run consists of -------------------------------------------------------------------
@@ -180,9 +182,6 @@ class Kernel:
         if actor is None:
             self._no_actor("sleep")
         actor.reads = 0
-        self._sleep(actor, us)
-
-    def _sleep(self, actor: Actor, us: int) -> None:
         until_us = self.now_us + (us if us > 1 else 1)
         self._sequence = actor.due = sequence = self._sequence + 1
         heappush(self._heap, (until_us, sequence, actor))
@@ -280,7 +279,7 @@ class Kernel:
         if following is None or following.greenlet is None:
             self._next = following
             self.current = None
-            self._hub.switch()  # type: ignore[union-attr]  # set while anything runs
+            self.hub.switch()
         else:
             self.current = following
             if following.process is not self._process:
@@ -294,42 +293,50 @@ class Kernel:
         if self._timers:
             return None
         ready = self._ready
-        while not ready:
-            if not self._advance():
-                return None
+        if not ready:
+            heap = self._heap
+            while True:
+                if not heap:
+                    return None
+                at_us, sequence, thing = heap[0]
+                if thing.due != sequence:  # cancelled, woken before, or killed
+                    heappop(heap)
+                elif at_us > self._until_us:
+                    return None
+                else:
+                    heappop(heap)
+                    self.now_us = at_us
+                    self._gather(thing, at_us)
+                    if self._timers:
+                        return None
+                    if ready:
+                        break
         waiting = len(ready)
         actor = ready.pop() if waiting == 1 else ready.pop(self._choose(waiting))
-        self.steps += 1
-        if self.steps > self._max_steps:
+        self.steps = steps = self.steps + 1
+        if steps > self._max_steps:
             ready.insert(0, actor)
             self.call_at(0, self._run_away)
             return None
         return actor
 
-    def _advance(self) -> bool:
-        """Move to the next instant at which anything is due, within the limit. False if the hub must act."""
+    def _gather(self, thing: Actor | Timer, at_us: int) -> None:
+        """*thing* is due at *at_us*, which is now; so may be others."""
         heap = self._heap
-        due = 0
-        while heap:
-            at_us, sequence, thing = heap[0]
-            if thing.due != sequence:  # cancelled, woken before, or killed
-                heappop(heap)
-                continue
-            if at_us > self._until_us:
-                break
-            if due and at_us != self.now_us:
-                break
-            heappop(heap)
-            self.now_us = at_us
-            due += 1
+        while True:
             if thing.__class__ is Timer:
-                self._timers.append(thing)
+                self._timers.append(thing)  # type: ignore[arg-type]  # the line above says so, at a third of the cost
             else:
                 thing.due = 0
                 thing.waiting = False  # type: ignore[union-attr]  # an Actor
                 held = thing.process.held  # type: ignore[union-attr]
                 (self._ready if held is None else held).append(thing)  # type: ignore[arg-type]
-        return bool(due) and not self._timers
+            while True:
+                if not heap or heap[0][0] != at_us:
+                    return
+                _, sequence, thing = heappop(heap)
+                if thing.due == sequence:
+                    break
 
     def _choose(self, among: int) -> int:
         tape = self._tape
@@ -377,7 +384,7 @@ class Kernel:
             raise NestedSimulation("a simulation is running in this process already; run them one after the other")
         if self.closing:
             raise SimulationError("this kernel is closed")
-        self._hub = getcurrent()
+        self.hub = getcurrent()
         self._until_us = _NEVER if until_us is None else until_us
         self._begin()
         loop = _get_running_loop()
@@ -421,15 +428,13 @@ class Kernel:
 
     def _resume(self, actor: Actor) -> Actor | None:
         """Run *actor* until somebody has something for the hub: perhaps another one to start."""
-        if actor.greenlet is None:
-            actor.greenlet = greenlet(self._body, self._hub)
-            argument: tuple[Actor, ...] = (actor,)
-        else:
-            argument = ()
         self.current = actor
         if actor.process is not self._process:
             self._enter(actor.process)
-        ended = actor.greenlet.switch(*argument)
+        if actor.greenlet is None:
+            ended = self._workers.start(self, actor, self.hub)
+        else:
+            ended = actor.greenlet.switch()
         self.current = None
         if ended:  # an actor that has ended; a mere switch to the hub gives ()
             self._ended(ended)
@@ -439,8 +444,8 @@ class Kernel:
         following, self._next = self._next, None
         return following
 
-    def _body(self, actor: Actor) -> Actor:
-        """An actor's whole life, in its greenlet. What it returns goes to the hub."""
+    def live(self, actor: Actor) -> None:
+        """An actor's whole life, in its greenlet."""
         try:
             if actor.pending is not None:
                 self._handle_signals(actor)
@@ -450,7 +455,6 @@ class Kernel:
         except BaseException as error:
             actor.error = error
         _set_running_loop(None)
-        return actor
 
     def _ended(self, actor: Actor) -> None:
         actor.dead = True
@@ -528,7 +532,7 @@ class Kernel:
         _set_running_loop(None)
         self.current = None
         self._next = None
-        self._hub.switch()  # type: ignore[union-attr]  # set while anything runs
+        self.hub.switch()
         raise RunOver
 
     # -- clocks -----------------------------------------------------------------------------------
@@ -556,7 +560,9 @@ class Kernel:
 
     def _spin(self, actor: Actor) -> None:
         """Code that loops until a clock has moved: let the clock move and others run."""
-        self._sleep(actor, _SPIN_US)
+        reads = actor.reads
+        self.sleep_us(_SPIN_US)
+        actor.reads = reads
 
     # -- processes --------------------------------------------------------------------------------
 
@@ -673,7 +679,7 @@ class Kernel:
         if _running is not None:
             raise NestedSimulation("close() was called inside a run")
         self.closing = True
-        self._hub = getcurrent()
+        self.hub = getcurrent()
         _running = self
         try:
             ending.unwind(self, self._watchdog)

@@ -119,20 +119,20 @@ def test_values_die_with_their_thread() -> None:
         pass
 
     def main() -> list[bool]:
-        data = threading.local()
+        holder = [threading.local()]
         seen: list[Any] = []
 
         def work() -> None:
-            data.thing = Thing()
-            seen.append(weakref.ref(data.thing))
+            holder[0].thing = Thing()
+            seen.append(weakref.ref(holder[0].thing))
 
         in_thread(work)
         time.sleep(1)
         gc.collect()
         gone = seen[0]() is None
-        data.thing = Thing()
-        mine = weakref.ref(data.thing)
-        del data
+        holder[0].thing = Thing()
+        mine = weakref.ref(holder[0].thing)
+        holder.clear()
         gc.collect()
         return [gone, mine() is None]
 

@@ -86,7 +86,7 @@ def test_identity_and_names() -> None:
         for name in ("a", "b"):
             k.start_process(name, lambda name=name: main(name))
         k.run()
-        names = [actor for actor in k.stacks()]
+        names = list(k.stacks())
     expected = ["Thread-1 (work)", "Thread-2 (work)", "ThreadPoolExecutor-0_0", "MainThread", True]
     assert seen == {"a": expected, "b": expected}
     assert names == []
