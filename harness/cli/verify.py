@@ -8,8 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.explore.difference import first_difference, likely_cause
-
 if TYPE_CHECKING:
     from harness.cli.execute import Job
     from harness.history import History
@@ -20,6 +18,7 @@ __all__ = ["verify"]
 def verify(job: Job, history: History) -> str:
     """Run *job* again in a process of its own; "" if the history is the same, else what differs and why, likely."""
     from harness.cli.pool import run_alone
+    from harness.explore.difference import first_difference, likely_cause
     from harness.history import History as Histories
 
     folder = Path(tempfile.mkdtemp(prefix="harness-verify-"))
