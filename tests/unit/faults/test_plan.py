@@ -408,5 +408,5 @@ def test_how_long_a_plan_needs() -> None:
     assert plan.effective_end is None
     assert plan.last_known_end == 70
     assert plan.add(Fault("redis", "refused", start=400)).last_known_end == 400
-    assert plan.add(Fault("point.x", "crash", nth=1, end=90)).last_known_end == 90
+    assert plan.add(Fault("point.x", "crash", nth=1, end=90)).last_known_end == 91  # its restart
     assert plan.add(Fault("process.w", "crash", start=100, restart_after=9)).last_known_end == 109
