@@ -208,6 +208,7 @@ class SimulatedRun:
         self._undo.append(lambda: points.set_sink(before))
         if self._handler is not None:
             self._undo.append(self._handler.uninstall)
+            self.kernel.on_sleep = self.engine.middle
         self._undo.append(self.processes.restore)
         self._undo.append(_silence_last_resort())
         record.outside = "faults"

@@ -81,6 +81,7 @@ class Kernel:
         self.closing = False
         self.on_process_switch: Callable[[Process | None, Process], None] | None = None
         self.on_exit: Callable[[Actor, BaseException | None], None] | None = None
+        self.on_sleep: Callable[[], object] | None = None  # the current actor calls time.sleep
         self.on_crash: Callable[[Process], None] | None = None
         self.on_thread_error: Callable[[Actor, BaseException], None] | None = None
         self.refused: list[SimulationError] = []  # what code inside asked of the real world
@@ -325,7 +326,7 @@ class Kernel:
         heap = self._heap
         while True:
             if thing.__class__ is Timer:
-                self._timers.append(thing)  # type: ignore[arg-type]  # the line above says so, at a third of the cost
+                self._timers.append(thing)
             else:
                 thing.due = 0
                 thing.waiting = False  # type: ignore[union-attr]  # an Actor

@@ -45,7 +45,10 @@ class _Clocks:
             raise ValueError("sleep length must be non-negative")
         if seconds != seconds:
             raise ValueError("Invalid value NaN (not a number)")
-        run.kernel.sleep_us(to_us(seconds))
+        kernel = run.kernel
+        if kernel.on_sleep is not None and kernel.current is not None:
+            kernel.on_sleep()
+        kernel.sleep_us(to_us(seconds))
 
     def time(self) -> float:
         run = world._world
