@@ -73,7 +73,7 @@ KINDS: dict[str, str] = {
     "thread.error": "a thread ended by an exception; `error`",
     "clock.jump": "a process's wall clock was moved; `process`, `seconds`, `offset`",
     "clock.drift": "a process's wall clock runs at another speed; `process`, `rate`",
-    # components, as listeners saw them
+    # components, as listeners saw them; `owner` of a breaker.* event: the process that made it, if not the actor's
     "breaker.created": "a breaker was made; `breaker`, `library`, `failure_threshold`, `recovery_timeout` (seconds), "
     "`half_open_permits`, `success_threshold`, `mode` (consecutive, count, time)",
     "breaker.transition": "a breaker changed its state; `breaker`, `from`, `to`, `generation`, `reason`",

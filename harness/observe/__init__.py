@@ -25,13 +25,18 @@ __all__ = ["Context", "Record", "install"]
 _OBSERVERS = (resilience_breaker, resilience_retry, resilience_poison, pybreaker, tenacity)
 
 
-def install(record: Record, *, active: Callable[[], bool] | None = None) -> Callable[[], None]:
+def install(
+    record: Record, *, active: Callable[[], bool] | None = None, process: Callable[[], str] | None = None
+) -> Callable[[], None]:
     """Write what known libraries do to *record* while *active* says so, until the returned function is called.
 
     *active* (``None``: whether a simulation runs on this thread) keeps out
-    what happens outside the run. The returned function may be called twice.
+    what happens outside the run; *process* (``None``: the simulation's current
+    one) names the process that acts. The returned function may be called twice.
     """
-    context = Context(record, active if active is not None else _simulated)
+    context = Context(
+        record, active if active is not None else _simulated, process if process is not None else _simulated_process
+    )
     with ExitStack() as stack:
         for observer in _OBSERVERS:
             stack.callback(observer.install(context))
@@ -40,3 +45,9 @@ def install(record: Record, *, active: Callable[[], bool] | None = None) -> Call
 
 def _simulated() -> bool:
     return world.current() is not None
+
+
+def _simulated_process() -> str:
+    run = world.current()
+    actor = run.kernel.current if run is not None else None
+    return actor.name.partition("/")[0] if actor is not None else "-"

@@ -23,36 +23,54 @@ class Context:
     Names are given in order of first sight, so that they are the same in
     every run of the same seed: the user's name, or ``breaker-1``, ``retry-1``.
     A second breaker of the same name (another process has one) is ``name-2``.
+
+    A breaker belongs to the process that made it. Where processes of a
+    simulation share a module, they share what it made: the events of the
+    others name its ``owner``.
     """
 
-    def __init__(self, record: Record, active: Callable[[], bool]) -> None:
+    def __init__(self, record: Record, active: Callable[[], bool], process: Callable[[], str]) -> None:
         self.record = record
         self.active = active
+        self._process = process
         self._taken: dict[str, int] = {}
-        self._breakers: WeakKeyDictionary[object, str] = WeakKeyDictionary()
+        self._breakers: WeakKeyDictionary[object, tuple[str, str]] = WeakKeyDictionary()  # -> name, owner
+        self._used: set[str] = set()
         self._policies: dict[Hashable, str] = {}
+        self._announced: set[tuple[str, str]] = set()
         self._calls: dict[str, int] = {}
 
-    def breaker(self, breaker: object, given: str | None) -> tuple[str, bool]:
-        """The breaker's name in this run, and whether it is seen for the first time."""
-        name = self._breakers.get(breaker)
-        if name is not None:
-            return name, False
-        name = self._new_name(given, "breaker")
-        self._breakers[breaker] = name
-        return name, True
+    def made(self, breaker: object, given: str | None) -> None:
+        """Name *breaker*, which was just made. It is announced when it is first used: limits may be set before."""
+        self._breakers[breaker] = self._new_name(given, "breaker"), self._process()
 
-    def policy(self, key: Hashable, given: str | None) -> tuple[str, bool]:
-        """The name of the policy that *key* stands for, and whether it is seen for the first time.
+    def breaker(self, breaker: object, given: str | None, limits: Callable[[], dict[str, Any]]) -> dict[str, str]:
+        """The fields that name *breaker* in its events. At its first use *limits* are written."""
+        known = self._breakers.get(breaker)
+        if known is None:
+            self.made(breaker, given)
+            known = self._breakers[breaker]
+        name, owner = known
+        fields = {"breaker": name} if owner == self._process() else {"breaker": name, "owner": owner}
+        if name not in self._used:
+            self._used.add(name)
+            self.record("breaker.created", **fields, **limits())
+        return fields
+
+    def policy(self, key: Hashable, given: str | None, limits: Callable[[], dict[str, Any]]) -> str:
+        """The name of the policy that *key* stands for. At its first use in a process *limits* are written.
 
         Policies of the same limits are one policy, however many objects stand
         for it: many programs make one for each call.
         """
         name = self._policies.get(key)
-        if name is not None:
-            return name, False
-        name = self._policies[key] = self._new_name(given, "retry")
-        return name, True
+        if name is None:
+            name = self._policies[key] = self._new_name(given, "retry")
+        place = (name, self._process())
+        if place not in self._announced:
+            self._announced.add(place)
+            self.record("retry.policy", policy=name, **limits())
+        return name
 
     def next_call(self, name: str) -> int:
         """A number for one more call of the breaker or policy called *name*, from 1."""

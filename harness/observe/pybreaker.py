@@ -3,6 +3,8 @@
 The hooks sit in the classes, so that breakers made before the run are seen
 too. pybreaker makes a new object for each state; that object stands for the
 generation, and a result is attributed to the one in which its call began.
+An excluded error is a success to pybreaker (it resets the count, and closes
+what is half open), and is told as one, with its name.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class _Observer:
         self._generations: WeakKeyDictionary[object, int] = WeakKeyDictionary()  # of state objects
         self._latest: dict[str, int] = {}  # of breakers, by name
         self._open_calls: WeakKeyDictionary[object, list[int]] = WeakKeyDictionary()  # of state objects
-        self._told: Any = None  # the state object whose ignored error is being handled
+        self._told: Any = None  # the state object whose excluded error is being handled
 
     def install(self) -> Callable[[], None]:
         module = self._module
@@ -48,22 +50,11 @@ class _Observer:
 
     # What is known of a breaker
 
-    def _name(self, breaker: Any) -> str:
-        name, first = self._context.breaker(breaker, breaker._name)
-        if first:
-            self._latest[name] = 1
-            self._generations[breaker._state] = 1
-            self._record(
-                "breaker.created",
-                breaker=name,
-                library="pybreaker",
-                failure_threshold=breaker._fail_max,
-                recovery_timeout=breaker._reset_timeout,
-                half_open_permits=1,  # it holds its lock while a call runs
-                success_threshold=getattr(breaker, "_success_threshold", 1),
-                mode="consecutive",
-            )
-        return name
+    def _named(self, breaker: Any) -> dict[str, str]:
+        fields = self._context.breaker(breaker, breaker._name, lambda: _limits(breaker))
+        if fields["breaker"] not in self._latest:
+            self._latest[fields["breaker"]] = self._generations[breaker._state] = 1
+        return fields
 
     def _generation(self, name: str, state: Any) -> int:
         return self._generations.get(state, self._latest[name])
@@ -74,7 +65,7 @@ class _Observer:
         def init(breaker: Any, *args: Any, **kwargs: Any) -> None:
             original(breaker, *args, **kwargs)
             if self._context.active():
-                self._name(breaker)
+                self._context.made(breaker, breaker._name)
 
         return init
 
@@ -84,14 +75,15 @@ class _Observer:
         ) -> Any:
             if not notify or not self._context.active():
                 return original(breaker, new_state, prev_state=prev_state, notify=notify, **kwargs)
-            name = self._name(breaker)
+            named = self._named(breaker)
+            name = named["breaker"]
             before = prev_state.name if prev_state is not None else breaker._state.name
             state = original(breaker, new_state, prev_state=prev_state, notify=notify, **kwargs)
             if before != state.name:
                 generation = self._latest[name] = self._latest[name] + 1
                 self._record(
                     "breaker.transition",
-                    breaker=name,
+                    **named,
                     **{"from": _spelled(before)},
                     to=_spelled(state.name),
                     generation=generation,
@@ -105,13 +97,11 @@ class _Observer:
     def _hook_begin(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def before_call(state: Any, *args: Any, **kwargs: Any) -> Any:
             if self._context.active():
-                name = self._name(state._breaker)
-                call = self._context.next_call(name)
+                named = self._named(state._breaker)
+                call = self._context.next_call(named["breaker"])
                 self._open_calls.setdefault(state, []).append(call)
-                generation = self._generation(name, state)
-                self._record(
-                    "breaker.begin", breaker=name, state=_spelled(state.name), generation=generation, call=call
-                )
+                generation = self._generation(named["breaker"], state)
+                self._record("breaker.begin", **named, state=_spelled(state.name), generation=generation, call=call)
             return original(state, *args, **kwargs)
 
         return before_call
@@ -134,7 +124,7 @@ class _Observer:
             if not self._context.active():
                 return original(state, exc, *args, **kwargs)
             counted = state._breaker.is_system_error(exc)
-            self._end(state, "failure" if counted else "ignored", exc)
+            self._end(state, "failure" if counted else "success", exc)
             before, self._told = self._told, None if counted else state
             try:
                 return original(state, exc, *args, **kwargs)
@@ -145,7 +135,7 @@ class _Observer:
 
     def _hook_success(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def handle_success(state: Any) -> Any:
-            # An ignored error ends here too, and is told already.
+            # An excluded error ends here too, and is told already.
             if self._told is not state and self._context.active():
                 self._end(state, "success", None)
             return original(state)
@@ -153,18 +143,29 @@ class _Observer:
         return handle_success
 
     def _end(self, state: Any, outcome: str, error: BaseException | None) -> None:
-        name = self._name(state._breaker)
+        named = self._named(state._breaker)
         calls = self._open_calls.get(state)
         self._record(
             "breaker.call",
-            breaker=name,
+            **named,
             outcome=outcome,
             state=_spelled(state.name),
-            generation=self._generation(name, state),
+            generation=self._generation(named["breaker"], state),
             error=error_name(error),
             transient=is_transient(classify(error)) if error is not None else None,
             call=calls.pop() if calls and outcome != "rejected" else None,
         )
+
+
+def _limits(breaker: Any) -> dict[str, Any]:
+    return {
+        "library": "pybreaker",
+        "failure_threshold": breaker._fail_max,
+        "recovery_timeout": breaker._reset_timeout,
+        "half_open_permits": 1,  # it holds its lock while a call runs
+        "success_threshold": getattr(breaker, "_success_threshold", 1),
+        "mode": "consecutive",
+    }
 
 
 def _spelled(state: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from harness.observe.context import Context, error_name, is_transient
 from harness.resilience.breaker import (
@@ -21,33 +22,20 @@ def install(context: Context) -> Callable[[], None]:
     """Write what every breaker of the project does to the context's record."""
     record = context.record
 
-    def name_of(breaker: CircuitBreaker) -> str:
-        name, first = context.breaker(breaker, breaker.name)
-        if first:
-            record(
-                "breaker.created",
-                breaker=name,
-                library="harness",
-                failure_threshold=breaker.failure_threshold,
-                recovery_timeout=breaker.recovery_timeout,
-                half_open_permits=breaker.permits,
-                success_threshold=breaker.success_threshold,
-                mode=breaker.window.mode if breaker.window is not None else "consecutive",
-            )
-        return name
-
     def listen(event: BreakerEvent) -> None:
         if not context.active():
             return
-        name = name_of(event.breaker)
+        breaker = event.breaker
         if isinstance(event, BreakerCreated):
+            context.made(breaker, breaker.name)
             return
+        named = context.breaker(breaker, breaker.name, lambda: _limits(breaker))
         if isinstance(event, CallBegan):
-            record("breaker.begin", breaker=name, state=event.state.value, generation=event.generation, call=event.call)
+            record("breaker.begin", **named, state=event.state.value, generation=event.generation, call=event.call)
         elif isinstance(event, CallEnded):
             record(
                 "breaker.call",
-                breaker=name,
+                **named,
                 outcome=event.outcome,
                 state=event.state.value,
                 generation=event.generation,
@@ -58,7 +46,7 @@ def install(context: Context) -> Callable[[], None]:
         else:
             record(
                 "breaker.transition",
-                breaker=name,
+                **named,
                 **{"from": event.before.value},
                 to=event.after.value,
                 generation=event.generation,
@@ -66,3 +54,14 @@ def install(context: Context) -> Callable[[], None]:
             )
 
     return watch_breakers(listen)
+
+
+def _limits(breaker: CircuitBreaker) -> dict[str, Any]:
+    return {
+        "library": "harness",
+        "failure_threshold": breaker.failure_threshold,
+        "recovery_timeout": breaker.recovery_timeout,
+        "half_open_permits": breaker.permits,
+        "success_threshold": breaker.success_threshold,
+        "mode": breaker.window.mode if breaker.window is not None else "consecutive",
+    }

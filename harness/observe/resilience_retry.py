@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from typing import Any
 
 from harness.observe.context import Context, error_name, is_transient
 from harness.resilience.retry import AttemptEnded, CallFinished, Retry, RetryEvent, watch_retries
@@ -16,24 +17,11 @@ def install(context: Context) -> Callable[[], None]:
     # The process numbers its calls for ever; a history counts those of each policy in its run.
     calls: dict[int, int] = {}
 
-    def name_of(retry: Retry) -> str:
-        name, first = context.policy(_key(retry), retry.name)
-        if first:
-            record(
-                "retry.policy",
-                policy=name,
-                library="harness",
-                max_attempts=None if retry.max_retries is None else retry.max_retries + 1,
-                cap=retry.backoff.cap,
-                deadline=retry.deadline,
-            )
-        return name
-
     def listen(event: RetryEvent) -> None:
         if not context.active():
             return
         retry = event.retry
-        name = name_of(retry)
+        name = context.policy(_key(retry), retry.name, lambda: _limits(retry))
         call = calls.get(event.call)
         if call is None:
             call = calls[event.call] = context.next_call(name)
@@ -71,6 +59,15 @@ def install(context: Context) -> Callable[[], None]:
             )
 
     return watch_retries(listen)
+
+
+def _limits(retry: Retry) -> dict[str, Any]:
+    return {
+        "library": "harness",
+        "max_attempts": None if retry.max_retries is None else retry.max_retries + 1,
+        "cap": retry.backoff.cap,
+        "deadline": retry.deadline,
+    }
 
 
 def _key(retry: Retry) -> Hashable:

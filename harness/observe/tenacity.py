@@ -77,15 +77,9 @@ class _Observer:
         known: tuple[Context, str, int] | None = getattr(retry_state, "_harness_call", None)
         if known is not None and known[0] is self._context:
             return known[1], known[2]
-        attempts, deadline = _stop_limits(retrying.stop)
-        cap = _cap(retrying.wait)
         given = _given_name(retrying, retry_state)
         key = ("tenacity", given, _signature(retrying.stop), _signature(retrying.wait))
-        name, first = self._context.policy(key, given)
-        if first:
-            self._record(
-                "retry.policy", policy=name, library="tenacity", max_attempts=attempts, cap=cap, deadline=deadline
-            )
+        name = self._context.policy(key, given, lambda: _limits(retrying))
         call = self._context.next_call(name)
         retry_state._harness_call = (self._context, name, call)
         return name, call
@@ -146,6 +140,11 @@ def _given_name(retrying: Any, retry_state: Any) -> str | None:
         return str(name)
     name = getattr(retrying, "_name", None)
     return str(name) if name is not None else None
+
+
+def _limits(retrying: Any) -> dict[str, Any]:
+    attempts, deadline = _stop_limits(retrying.stop)
+    return {"library": "tenacity", "max_attempts": attempts, "cap": _cap(retrying.wait), "deadline": deadline}
 
 
 # What the strategies promise. Classes are known by name: tenacity's own come from several modules.

@@ -16,11 +16,12 @@ class Recorded:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.running = True
+        self.process = "worker.1"
 
     def __call__(self, kind: str, message: str | None = None, **fields: Any) -> int:
         assert kind in KINDS, kind
         for name in fields:
-            assert f"`{name}`" in KINDS[kind], f"{kind} has no field {name}"
+            assert f"`{name}`" in KINDS[kind] or name == "owner", f"{kind} has no field {name}"
         event = {"kind": kind, **fields}
         if message is not None:
             event["message"] = message
@@ -35,10 +36,12 @@ class Recorded:
 
 
 @contextmanager
-def observed() -> Iterator[Recorded]:
+def observed(recorded: Recorded | None = None) -> Iterator[Recorded]:
     """Observers in force, as in a run, until the block ends."""
-    recorded = Recorded()
-    stop: Callable[[], None] = observe.install(recorded, active=lambda: recorded.running)
+    recorded = recorded if recorded is not None else Recorded()
+    stop: Callable[[], None] = observe.install(
+        recorded, active=lambda: recorded.running, process=lambda: recorded.process
+    )
     try:
         yield recorded
     finally:

@@ -74,14 +74,25 @@ def test_a_whole_outage_is_written_in_order(clock: Any) -> None:
     assert {(event["error"], event["transient"]) for event in failures} == {("ConnectionError", True)}
 
 
-def test_excluded_errors_are_told_once_as_ignored() -> None:
-    """pybreaker ends an excluded error as a success; the history has one event for it, and it says ignored."""
+def test_excluded_errors_are_told_once_as_the_successes_that_they_are() -> None:
+    """pybreaker takes an excluded error for a success; the history has one event for it, with the error's name."""
     with observed() as record:
         breaker = pybreaker.CircuitBreaker(exclude=[KeyError])
         with pytest.raises(KeyError):
             breaker.call(fail, KeyError("a"))
         breaker.call(int)
-    assert [entry[0] for entry in story(record)] == ["begin", "ignored", "begin", "success"]
+    assert [entry[0] for entry in story(record)] == ["begin", "success", "begin", "success"]
+    assert [event["error"] for event in record.of("breaker.call")] == ["KeyError", None]
+
+
+def test_limits_that_are_set_before_use_are_told() -> None:
+    """The announcement has what is in force at the first call, not what the constructor had."""
+    with observed() as record:
+        breaker = pybreaker.CircuitBreaker()
+        breaker.fail_max, breaker.reset_timeout = 1, 7
+        breaker.call(int)
+    created = record.of("breaker.created")[0]
+    assert (created["failure_threshold"], created["recovery_timeout"]) == (1, 7)
 
 
 def test_the_block_and_the_decorator_are_seen() -> None:

@@ -68,15 +68,35 @@ def _changed(before: str, after: str, generation: int, reason: str) -> dict[str,
 
 
 def test_names_follow_the_order_of_creation_and_never_clash() -> None:
-    """Nameless breakers are numbered in order, and two of one name stay apart."""
+    """Nameless breakers are numbered as they are made, whatever is used first, and two of one name stay apart."""
     with observed() as record:
-        CircuitBreaker()
-        CircuitBreaker(window=CountWindow(20))
-        keep = [CircuitBreaker(name="db"), CircuitBreaker(name="db")]
+        breakers = [CircuitBreaker(), CircuitBreaker(window=CountWindow(20))]
+        breakers += [CircuitBreaker(name="db"), CircuitBreaker(name="db")]
+        for breaker in reversed(breakers):
+            breaker.call(int)
     created = record.of("breaker.created")
-    assert [event["breaker"] for event in created] == ["breaker-1", "breaker-2", "db", "db-2"]
-    assert [event["mode"] for event in created] == ["consecutive", "count", "consecutive", "consecutive"]
-    assert len(keep) == 2
+    assert [event["breaker"] for event in created] == ["db-2", "db", "breaker-2", "breaker-1"]
+    assert [event["mode"] for event in created] == ["consecutive", "consecutive", "count", "consecutive"]
+
+
+def test_limits_that_are_set_before_use_are_told() -> None:
+    """The announcement has what is in force at the first call, not what the constructor had."""
+    with observed() as record:
+        breaker = CircuitBreaker()
+        breaker.failure_threshold, breaker.recovery_timeout = 1, 7
+        breaker.call(int)
+    created = record.of("breaker.created")[0]
+    assert (created["failure_threshold"], created["recovery_timeout"]) == (1, 7)
+
+
+def test_a_breaker_that_processes_share_keeps_its_owner() -> None:
+    """Events that another process causes say whose breaker it is, so that its story stays one."""
+    with observed() as record:
+        breaker = CircuitBreaker(name="shared")
+        breaker.call(int)
+        record.process = "worker.2"
+        breaker.call(int)
+    assert [event.get("owner") for event in record.events] == [None, None, None, "worker.1", "worker.1"]
 
 
 def test_a_breaker_made_before_the_run_is_seen_in_it() -> None:

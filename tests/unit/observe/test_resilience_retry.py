@@ -62,6 +62,15 @@ def test_equal_policies_are_one_and_their_calls_are_numbered_on() -> None:
     assert ends == [("retry-1", 1), ("retry-1", 2), ("retry-1", 3), ("retry-2", 1)]
 
 
+def test_a_policy_is_announced_in_each_process() -> None:
+    """Limits are looked up by process: each that uses the policy tells them once, under the same name."""
+    with observed() as record:
+        for record.process in ("worker.1", "worker.2", "worker.1"):
+            ExponentialBackoffRetry().execute(int)
+    assert [event["policy"] for event in record.of("retry.policy")] == ["retry-1", "retry-1"]
+    assert [event["call"] for event in record.of("retry.end")] == [1, 2, 3]
+
+
 def test_a_permanent_error_is_marked() -> None:
     """The history says that the error was permanent, and that no retry followed."""
     with observed() as record, pytest.raises(UnicodeDecodeError):
