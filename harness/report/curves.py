@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["paint_failures", "paint_levels", "paint_rates"]
 
+_CEILING = 4  # times the highest rate sent: higher peaks of processing are cut and named
+
 
 def _edges(width: float, count: int, end: float) -> list[float]:
     return [min(n * width, end) for n in range(count + 1)]
@@ -50,7 +52,12 @@ def paint_rates(ax: Axes, series: Series, caption: Caption, theme: Theme) -> Non
         _steps(ax, done, edges, theme.processed, label=series.processed_label),
         _steps(ax, sent, edges, theme.sent, linestyle=(0, (4, 1.4)), label="sent", zorder=2.4),
     ]
-    _count_axis(ax, max(*sent, *done, 0.0) or 1.0)
+    top = max(*sent, *done, 0.0) or 1.0
+    ceiling = _CEILING * max(sent, default=0.0)
+    if 0 < ceiling < top:
+        _cut_peaks(ax, done, edges, ceiling, theme)
+        top = ceiling
+    _count_axis(ax, top)
     title(ax, "Messages per second", theme)
     key(ax, handles, above=False)
     _bin_note(ax, series.sent.width, theme)
@@ -66,6 +73,31 @@ def paint_rates(ax: Axes, series: Series, caption: Caption, theme: Theme) -> Non
             fontsize=7.8,
             color=theme.soft,
             va="top",
+        )
+
+
+def _cut_peaks(ax: Axes, rate: Sequence[float], edges: Sequence[float], ceiling: float, theme: Theme) -> None:
+    """Name the peaks that go through the top: a backlog caught up in seconds would flatten everything else."""
+    peaks: list[tuple[float, float]] = []  # middle of the bin, rate; neighbours are one peak
+    for index, value in enumerate(rate):
+        if value <= ceiling:
+            continue
+        middle = (edges[index] + edges[index + 1]) / 2
+        if peaks and middle - peaks[-1][0] < 0.06 * edges[-1]:
+            peaks[-1] = max(peaks[-1], (middle, value), key=lambda peak: peak[1])
+        else:
+            peaks.append((middle, value))
+    for middle, value in peaks:
+        ax.annotate(
+            f"▲ {value:,.0f}",
+            (middle, ceiling * 1.12),
+            xytext=(7 if middle < 0.9 * edges[-1] else -7, -2),
+            textcoords="offset points",
+            ha="left" if middle < 0.9 * edges[-1] else "right",
+            va="top",
+            fontsize=8,
+            fontweight="bold",
+            color=theme.processed,
         )
 
 

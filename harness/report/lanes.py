@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.report.frame import Caption, bar, key, lane_labels, recovered_at, thinned, title
 from harness.report.palette import MARKERS, Theme
-from harness.report.series import VIOLATED, FaultLane, Mark, Series, Span
+from harness.report.series import VIOLATED, BreakerBand, FaultLane, Mark, Series, Span
 from harness.report.words import duration, integer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["MAX_BREAKERS", "grouped", "paint_breakers", "paint_faults", "paint_marks"]
+__all__ = ["breaker_rows", "grouped", "paint_breakers", "paint_faults", "paint_marks"]
 
 MAX_BREAKERS = 6
 _MAX_LANES = 10
@@ -98,10 +98,24 @@ def paint_recovery(ax: Axes, row: int, series: Series, caption: Caption, theme: 
     return Line2D([], [], color=theme.sent, linewidth=1.0, linestyle=(0, (5, 2)), label="recovered")
 
 
+def breaker_rows(series: Series) -> list[BreakerBand]:
+    """The breakers that changed their state, a row each; those that never did share one, as do too many."""
+    moving = [band for band in series.breakers if len({span.state for span in band.spans}) > 1]
+    still = [band for band in series.breakers if band not in moving and band.spans]
+    rows, rest = moving[:MAX_BREAKERS], len(moving) - MAX_BREAKERS
+    if rest > 0:
+        rows[-1] = replace(rows[-1], name=f"{rows[-1].name} (+{rest} more)")
+    if len(still) > 1 and len({band.spans[0].state for band in still}) == 1:
+        state = still[0].spans[0].state
+        whole = Span(min(b.spans[0].start for b in still), max(b.spans[-1].end for b in still), state)
+        still = [BreakerBand(f"{len(still)} {'others' if moving else 'breakers'}, always {state}", [whole])]
+    return [*rows, *still[:MAX_BREAKERS]]
+
+
 def paint_breakers(ax: Axes, series: Series, caption: Caption, theme: Theme) -> None:
     from matplotlib.patches import Patch
 
-    shown = series.breakers[:MAX_BREAKERS]
+    shown = breaker_rows(series)
     least = series.end * 0.003
     states: dict[str, Any] = {}
     for row, band in enumerate(shown):
@@ -116,10 +130,7 @@ def paint_breakers(ax: Axes, series: Series, caption: Caption, theme: Theme) -> 
                 box = {"facecolor": face, "edgecolor": "none", "pad": 0.8}
                 middle = (span.start + span.end) / 2
                 ax.text(middle, row, name, ha="center", va="center", fontsize=8, color=ink, zorder=4, bbox=box)
-    labels = [band.name for band in shown]
-    if len(series.breakers) > len(shown):
-        labels[-1] += f" (+{len(series.breakers) - len(shown)} more)"
-    lane_labels(ax, labels, theme)
+    lane_labels(ax, [band.name for band in shown], theme)
     title(ax, "Breaker" if len(series.breakers) == 1 else "Breakers", theme, above=True)
     order = [name for name in ("closed", "open", "half-open") if name in states]
     key(ax, [states[name] for name in [*order, *(n for n in states if n not in order)]], above=True)

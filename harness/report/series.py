@@ -253,9 +253,17 @@ class _Breakers:
     def __init__(self) -> None:
         self._open: dict[str, tuple[float, str]] = {}
         self._bands: dict[str, BreakerBand] = {}
+        self._owner: dict[str, str] = {}  # breaker -> the process in which it lives
+
+    def process_gone(self, t: float, process: str) -> None:
+        """What lived in *process* is gone with it."""
+        for name in [name for name, owner in self._owner.items() if owner == process and name in self._open]:
+            start, state = self._open.pop(name)
+            self._bands[name].spans.append(Span(start, t, state))
 
     def step(self, event: Event) -> None:
         name = str(event.get("breaker", "breaker"))
+        self._owner[name] = str(event["actor"]).partition("/")[0]
         if event["kind"] == "breaker.transition":
             before, after = str(event["from"]), str(event["to"])
             start, state = self._open.get(name, (0.0, before))
@@ -368,7 +376,10 @@ class _Reader:
         elif kind in MARK_ROWS:
             if kind == "process.crash":
                 self._down[str(event.get("process"))] = len(self._marks)
+                self._breakers.process_gone(t, str(event.get("process")))
             self._marks.append(_mark(event))
+        elif kind == "process.exit":
+            self._breakers.process_gone(t, str(event.get("process")))
 
     def violation(self, t: float, name: str) -> None:
         self._marks.append(Mark(VIOLATED, t, name))

@@ -31,7 +31,7 @@ from harness.report.frame import (
     Caption,
     recovered_at,
 )
-from harness.report.lanes import MAX_BREAKERS, grouped, paint_breakers, paint_faults, paint_marks
+from harness.report.lanes import breaker_rows, grouped, paint_breakers, paint_faults, paint_marks
 from harness.report.palette import LIGHT, VERDICT_SIGNS, Theme
 from harness.report.series import Series, Span, read_series
 from harness.report.words import clock, duration, integer
@@ -130,7 +130,7 @@ def _panels(series: Series, caption: Caption) -> list[tuple[str, float]]:
         panels.append(("faults", LANE_IN * (lanes + recovery) + 0.1))
     panels += [("rates", 1.75), ("failures", 0.85), ("levels", 1.4)]
     if series.breakers:
-        panels.append(("breakers", 0.27 * min(len(series.breakers), MAX_BREAKERS) + 0.06))
+        panels.append(("breakers", 0.27 * len(breaker_rows(series)) + 0.06))
     rows = series.mark_rows()
     if rows:
         panels.append(("marks", LANE_IN * len(rows) + 0.1))
