@@ -163,7 +163,7 @@ class TestOpens:
         assert h.judge(invariants.breaker_opens()).evidence == tuple(numbers)
 
     def test_limits_that_are_not_known(self) -> None:
-        """Unknown threshold, window mode, and a threshold that nobody reached are inconclusive, each with its reason."""
+        """No threshold, a window, and a threshold that nobody reached are inconclusive, each with its reason."""
         unknown = opened(failure_threshold=None)
         assert "is not known" in unknown.judge(invariants.breaker_opens()).detail
         windowed = opened(mode="count")
