@@ -245,8 +245,8 @@ def _strike(event: Event, plot: Plot) -> str:
     if layer in ("aws", "redis", "dependency") and not str(did).startswith("raised"):
         name, _, side = point.rpartition(".")
         if side == "after":
-            return f"{_call(name)} of {who} has taken effect, but {did}"
-        return f"{_call(name)} of {who} has no effect: {did}"
+            return f"{who}'s {_call(name)} has taken effect, but {did}"
+        return f"{who}'s {_call(name)} has no effect: {did}"
     return f"the work of {who} fails {_place(point)} ({did})"
 
 
@@ -271,12 +271,11 @@ def _place(point: str) -> str:
         )
     if point.startswith("point."):
         return f"at {point.partition('.')[2]}"
-    return f"just after {_call(name)} has taken effect" if side == "after" else f"just before {_call(name)}"
+    return f"just after its {_call(name)} has taken effect" if side == "after" else f"just before its {_call(name)}"
 
 
 def _call_failed(event: Event, plot: Plot) -> str:
-    call = _call(str(event.get("point", "?")))
-    return f"{_who(event)} sees {event.get('error')} and believes that {call} has failed"
+    return f"{_who(event)} sees {event.get('error')} and believes that its {_call(str(event.get('point', '?')))} failed"
 
 
 def _handler_end(event: Event, plot: Plot) -> str:
@@ -294,14 +293,14 @@ def _who(event: Event) -> str:
 
 
 def _call(point: str) -> str:
-    """``DeleteMessage`` for ``aws.sqs.DeleteMessage``, ``Redis INCR``, ``the call of payments``."""
+    """``DeleteMessage`` for ``aws.sqs.DeleteMessage``, ``Redis INCR``, ``call to payments``."""
     layer, _, name = point.partition(".")
     if layer == "aws":
         return name.rpartition(".")[2]
     if layer == "redis":
         return f"Redis {name}"
     if layer == "dependency":
-        return f"the call to {name}"
+        return f"call to {name}"
     return point
 
 

@@ -89,8 +89,8 @@ def test_a_delete_that_had_no_effect() -> None:
     told = story(h, "effects_once")
     assert any(
         line.endswith(
-            "DeleteMessage of worker has no effect: no answer came; "
-            "worker sees ReadTimeoutError and believes that DeleteMessage has failed"
+            "worker's DeleteMessage has no effect: no answer came; "
+            "worker sees ReadTimeoutError and believes that its DeleteMessage failed"
         )
         for line in told.lines
     )
@@ -111,7 +111,7 @@ def test_an_answer_lost_within_one_delivery() -> None:
         "the answer of a call that had taken effect was lost (dependency.payments.after), and it was made again, "
         "and nothing kept it from happening again"
     )
-    assert any("the call to payments of worker has taken effect, but no answer came" in line for line in told.lines)
+    assert any("worker's call to payments has taken effect, but no answer came" in line for line in told.lines)
 
 
 def test_a_visibility_timeout_that_ran_out() -> None:
@@ -231,7 +231,7 @@ def test_a_finding_about_no_message() -> None:
 
     told = tell(h.history, Verdict("breaker-transitions", "violated", "closed to half_open", (first,)))
     assert told.key is None
-    assert told.lines[0].endswith("the call to p of worker has no effect: connection reset")
+    assert told.lines[0].endswith("worker's call to p has no effect: connection reset")
     assert told.lines[1].endswith("breaker p goes from closed to half_open (x)")
     assert told.because == "reset struck at dependency.p.before (connection reset)"
 
