@@ -7,12 +7,10 @@ wrong verdict.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 import sysconfig
-from asyncio.events import _set_running_loop
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.errors import EnvironmentFailed
@@ -23,7 +21,7 @@ __all__ = [
     "check_threading",
     "environ_data",
     "leak",
-    "set_running_loop",
+    "running_loop",
     "swap_environ",
 ]
 
@@ -78,9 +76,11 @@ def check_threading() -> None:
         )
 
 
-def set_running_loop(loop: Any) -> None:
-    """Make *loop* (or ``None``) asyncio's running loop on this OS thread."""
-    _set_running_loop(loop)
+def running_loop() -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    """asyncio's functions that read and set the running loop of this OS thread."""
+    from asyncio.events import _get_running_loop, _set_running_loop
+
+    return _get_running_loop, _set_running_loop
 
 
 def environ_data(environ: Mapping[str, str]) -> dict[Any, Any]:
@@ -102,4 +102,6 @@ def swap_environ(data: Any) -> Any:
 
 def leak(thing: object) -> None:
     """Keep *thing* for ever, also when the interpreter ends: releasing it would run code."""
+    import ctypes
+
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))

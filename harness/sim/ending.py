@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["deliver", "drop_locals", "exited", "free_locks", "handle_signals", "run_main", "sigterm", "unwind"]
 
+_, _set_running_loop = compat.running_loop()
+
 #: Signals whose default action is to do nothing (signal(7)).
 _IGNORED_BY_DEFAULT = frozenset(
     int(getattr(signal, name)) for name in ("SIGCHLD", "SIGURG", "SIGWINCH", "SIGCONT") if hasattr(signal, name)
@@ -230,11 +232,11 @@ def _unwind_one(kernel: Kernel, actor: Actor) -> None:
     actor.pending = None
     kernel._enter(actor.process)
     if actor.loop is not None:
-        compat.set_running_loop(actor.loop)
+        _set_running_loop(actor.loop)
     try:
         ended = actor.greenlet.throw(RunOver)
     finally:
-        compat.set_running_loop(None)
+        _set_running_loop(None)
         kernel.current = None
         kernel.steps += 1  # progress, as the watchdog sees it
     actor.dead = True

@@ -16,7 +16,6 @@ every kernel call is refused.
 from __future__ import annotations
 
 import gc
-from asyncio.events import _get_running_loop, _set_running_loop
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
@@ -36,6 +35,8 @@ from harness.sim.watchdog import Watchdog
 from harness.sim.workers import Workers
 
 __all__ = ["EPOCH_US", "MONOTONIC_US", "Actor", "Kernel", "Process", "RunOver", "Timer"]
+
+_get_running_loop, _set_running_loop = compat.running_loop()
 
 _NEVER = 1 << 62  # later than any virtual time
 _SPIN_READS = 1_000  # clock reads without giving way, after which each takes _SPIN_US

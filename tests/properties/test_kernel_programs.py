@@ -1,0 +1,70 @@
+"""Properties of the simulation, on generated concurrent programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.sim import patches
+from tests.properties.programs import Program, programs, run
+
+_SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def shims() -> Iterator[None]:
+    """The shims are in; afterwards as before."""
+    before = patches.installed()
+    patches.install()
+    yield
+    if not before:
+        patches.uninstall()
+
+
+@_SETTINGS
+@given(program=programs, seed=st.integers(0, 1000))
+def test_run_equals_run_equals_replay(program: Program, seed: int) -> None:
+    """The same seed gives the same run; its recorded decisions as a tape give it again."""
+    first = run(program, seed)
+    assert run(program, seed) == first
+    assert run(program, seed, tape=first.decisions) == first
+
+
+@_SETTINGS
+@given(program=programs, tape=st.lists(st.integers(0, 5), max_size=30))
+def test_any_tape_is_a_run_that_its_decisions_repeat(program: Program, tape: list[int]) -> None:
+    """Whatever a shrinker writes on a tape, the decisions that it came to are a tape of the same run."""
+    first = run(program, 1, tape=tape)
+    assert run(program, 1, tape=first.decisions) == first
+
+
+@_SETTINGS
+@given(program=programs, seed=st.integers(0, 1000))
+def test_what_every_run_obeys(program: Program, seed: int) -> None:
+    """Time never goes back, locks exclude, the killed are silent, and the clocks agree with the kernel."""
+    observed = run(program, seed)
+    times = [entry[0] for entry in observed.log]
+    assert times == sorted(times)
+    dead: set[str] = set()
+    within: dict[int, list[str]] = {0: [], 1: []}
+    for now_us, name, kind, *rest in observed.log:
+        process = name.partition("/")[0]
+        assert process not in dead
+        if kind == "crashes":
+            victim = f"p{rest[0] % len(program)}"
+            dead.add(victim)
+            for holders in within.values():
+                holders[:] = [holder for holder in holders if holder.partition("/")[0] != victim]
+        elif kind == "inside":
+            assert not within[rest[0]]
+            within[rest[0]].append(name)
+        elif kind == "outside":
+            assert within[rest[0]].count(name) <= 1
+            if name in within[rest[0]]:
+                within[rest[0]].remove(name)
+        elif kind == "clock":
+            assert rest == [(1_893_456_000_000_000 + now_us) / 1e6, (100_000_000_000 + now_us) / 1e6]
+    assert all(process in {"p0", "p1", "p2", "p3"} for process in dead)
