@@ -127,8 +127,25 @@ def _plan(*faults: Json) -> Json:
     return {"version": 1, "faults": list(faults)}
 
 
-def _fault(target: str, kind: str, side: str = "before", **fields: Any) -> Json:
-    return {"target": target, "kind": kind, "side": side, **fields}
+def _fault(
+    target: str,
+    kind: str,
+    side: str = "before",
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    nth: int | None = None,
+    **parameters: Any,
+) -> Json:
+    return {
+        "target": target,
+        "kind": kind,
+        "side": side,
+        "start": start,
+        "end": end,
+        "nth": nth,
+        "parameters": parameters,
+    }
 
 
 def _kinds(layer: str, *names: str, sides: Iterable[str] = ()) -> Under:
@@ -189,7 +206,7 @@ _EFFECT_ROWS: tuple[Weakening, ...] = (
         to="once, but for a message whose handler was made to fail after its effect",
         why="A handler that has charged and then fails has failed: who must not lose the message calls it again.",
         plan=_plan(_fault("handler", "transient", side="after", nth=3)),
-        parameters={"excused": ("handler.after/*", "handler.middle/*", "handler.before/hang", "point.*/*")},
+        parameters={"excused": ("handler.after/*", "handler.middle/*", "point.*/*")},
     ),
     Weakening(
         name="record cannot be written",
@@ -280,9 +297,7 @@ _DEAD_LETTER_ROWS: tuple[Weakening, ...] = (
         to="within the bound, but for a message with such a strike since it was sent",
         why="A delivery that was lost on its way, or whose worker was killed, counts as one although nobody tried; "
         "and a message cannot be put aside while the dead-letter queue or the store of counts is down.",
-        plan=_plan(
-            _fault("handler", "poison", parameters={"keys": ["3"]}), _fault("redis", "refused", start=0, end=120)
-        ),
+        plan=_plan(_fault("handler", "poison", keys=["3"]), _fault("redis", "refused", start=0, end=120)),
         parameters={"excused": _NO_ATTEMPT},
     ),
     Weakening(
