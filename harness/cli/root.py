@@ -12,7 +12,7 @@ __all__ = ["COMMANDS", "root"]
 #: Command -> (module, one line for ``--help``).
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run scenarios and write a report."),
-    "list": ("list", "List scenarios."),
+    "list": ("listing", "List scenarios."),
     "check": ("check", "Judge a saved history again."),
     "replay": ("replay", "Run a saved history or counterexample again and compare."),
     "doctor": ("doctor", "Check what is installed and can run here."),

@@ -20,7 +20,7 @@ def _header(**fields: Any) -> dict[str, Any]:
 
 
 def _events(*rows: tuple[float, str, dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"n": n, "t": t, "actor": "-", "kind": kind, **rest} for n, (t, kind, rest) in enumerate(rows, 1)]
+    return [{"n": n, "t": t, "actor": "-", "kind": kind} | rest for n, (t, kind, rest) in enumerate(rows, 1)]
 
 
 def test_backlog_and_in_flight_follow_a_message_through_its_life() -> None:
@@ -98,7 +98,9 @@ def test_without_declared_effects_the_picture_says_acknowledged() -> None:
 
 def test_breaker_bands_cover_the_run_without_gaps() -> None:
     """From a breaker's first event to the end each moment has one state."""
-    history = synthetic.history(synthetic.outage())
+    model = synthetic.outage()
+    model.crashes = []
+    history = synthetic.history(model)
     series = read_series(history.header, history.events)
     (band,) = series.breakers
     assert band.spans[0].state == "closed"
@@ -106,6 +108,21 @@ def test_breaker_bands_cover_the_run_without_gaps() -> None:
     for one, other in zip(band.spans, band.spans[1:], strict=False):
         assert one.end == other.start
     assert band.spans[-1].end == series.end
+
+
+def test_a_breakers_band_ends_with_its_process() -> None:
+    """A crash takes the breaker along; what is made after the restart has a band of its own."""
+    worker = {"actor": "w.1/Thread-1"}
+    events = _events(
+        (1.0, "breaker.created", {"breaker": "pay", **worker}),
+        (4.0, "process.crash", {"process": "w.1"}),
+        (6.0, "breaker.created", {"breaker": "pay-2", **worker}),
+        (9.0, "run.end", {}),
+    )
+    bands = {
+        band.name: [(span.start, span.end) for span in band.spans] for band in read_series(_header(), events).breakers
+    }
+    assert bands == {"pay": [(1.0, 4.0)], "pay-2": [(6.0, 9.0)]}
 
 
 def test_fault_windows_come_from_the_plan_and_strikes_from_the_events() -> None:
