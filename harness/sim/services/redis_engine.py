@@ -18,6 +18,7 @@ from fakeredis._helpers import SimpleError, SimpleString
 from fakeredis._socket import FakeSocket
 from fakeredis.model._command_info import get_command_info
 
+from harness.sim.services import redis_extras
 from harness.sim.services.redis_data import Datasets, Journal
 from harness.sim.services.redis_standins import engine_active
 from harness.sim.wire.resp import Error, Push, Simple, encode
@@ -105,6 +106,7 @@ class Engine(FakeServer):
         self.call_later = call_later
         self.chance = chance
         self.on_command = on_command
+        self.began_us = now_us()
         self.changed = False
         self.blocked: list[Session] = []
         self.journal = None if history_seconds is None else Journal(history_seconds, now_us)
@@ -177,6 +179,10 @@ class Session(FakeSocket):
             )
 
     @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    @property
     def in_transaction(self) -> bool:
         """Whether commands are being queued for EXEC."""
         return self._transaction is not None
@@ -189,9 +195,13 @@ class Session(FakeSocket):
         """A command was refused while it was to be queued: EXEC will abort."""
         self._transaction_failed = True
 
+    def reply(self, value: Any) -> None:
+        """Answer the client."""
+        self._send(encode(value, self._client_info.protocol_version))
+
     def refuse(self, line: str) -> None:
         """Answer with an error line."""
-        self._send(encode(Error(line), self._client_info.protocol_version))
+        self.reply(Error(line))
 
     def execute(self, fields: list[bytes]) -> None:
         """Carry out one command; a blocking one may be answered later, and what comes after it waits its turn."""
@@ -200,6 +210,11 @@ class Session(FakeSocket):
             return
         fields = self._pinned(fields)
         engine = self._engine
+        if not self.in_transaction:
+            reply = redis_extras.answer(self, fields)
+            if reply is not redis_extras.UNKNOWN:
+                self.reply(reply)
+                return
         try:
             self._carry_out(fields)
         except Blocked as blocked:
@@ -302,9 +317,10 @@ class Session(FakeSocket):
         return result
 
     def put_response(self, msg: Any) -> None:
-        if isinstance(msg, list) and (self._command in _SUBSCRIPTIONS or not self._command or _is_message(msg)):
+        # A subscribed connection carries out nothing but (un)subscriptions: what else comes is a message to it.
+        if isinstance(msg, list) and (not self._command or self._command in _SUBSCRIPTIONS):
             msg = Push(msg)
-        self._send(encode(msg, self._client_info.protocol_version))
+        self.reply(msg)
 
     def kill(self) -> None:
         super().kill()
@@ -320,11 +336,6 @@ class Session(FakeSocket):
         self._cleanup(engine)
 
 
-def _is_message(reply: list[Any]) -> bool:
-    """Whether *reply*, sent to a connection in the middle of its own PUBLISH, is the message to itself."""
-    return len(reply) in (3, 4) and reply[0] in (b"message", b"pmessage", b"smessage")
-
-
 class PlainSession(Session):
     """A session without a client, for commands of the run itself: replies are kept as they are."""
 
@@ -332,8 +343,5 @@ class PlainSession(Session):
         self.replies: list[Any] = []
         super().__init__(engine, lambda data: None, lambda: None, lambda: True, ("127.0.0.1", 0))
 
-    def put_response(self, msg: Any) -> None:
-        self.replies.append(msg)
-
-    def refuse(self, line: str) -> None:
-        self.replies.append(Error(line))
+    def reply(self, value: Any) -> None:
+        self.replies.append(value)

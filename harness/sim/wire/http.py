@@ -2,7 +2,7 @@
 
 ``requests``, ``urllib3`` and ``http.client`` (so ``urllib.request`` too) open
 a connection to ``<name>.stub.internal`` and get an :class:`HttpSocket`: the
-server's end of HTTP/1.1 over virtual time. Any other host is refused by the
+server's end of HTTP/1.1 over virtual time (TLS is left out). Any other host is refused by the
 simulation.
 
 One request passes ``dependency.<name>`` before and after its effect:
@@ -18,6 +18,8 @@ One request passes ``dependency.<name>`` before and after its effect:
 from __future__ import annotations
 
 import errno
+import functools
+import ssl
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -320,6 +322,7 @@ def install() -> None:
     resolver_before = sockets.set_resolver(resolver)
     _undo.append(lambda: sockets.set_connector(connector_before))
     _undo.append(lambda: sockets.set_resolver(resolver_before))
+    _cut_tls()
     try:
         import urllib3.connection
     except ImportError:
@@ -331,6 +334,20 @@ def uninstall() -> None:
     """Give the libraries their own functions back."""
     while _undo:
         _undo.pop()()
+
+
+def _cut_tls() -> None:
+    """``https://`` to a stub is served in plain: the handshake of a connection of ours is left out."""
+    original = ssl.SSLContext.wrap_socket
+
+    @functools.wraps(original)
+    def wrap_socket(self: ssl.SSLContext, sock: Any, *arguments: Any, **named: Any) -> Any:
+        if getattr(sock, "wait_readable", None) is not None:
+            return sock
+        return original(self, sock, *arguments, **named)
+
+    ssl.SSLContext.wrap_socket = wrap_socket  # type: ignore[method-assign]  # the cut
+    _undo.append(lambda: setattr(ssl.SSLContext, "wrap_socket", original))
 
 
 def _cut_wait_for_read(owner: Any) -> None:

@@ -280,3 +280,14 @@ def test_http_client_and_error_statuses_of_urllib() -> None:
         caught.value.close()
 
     run_with(main, before=[None, Answer(502)])
+
+
+def test_https_to_a_stub_is_served_in_plain() -> None:
+    """requests and urllib reach the stub under https:// without a certificate in the way."""
+
+    def main(run: Run) -> None:
+        assert requests.get("https://payments.stub.internal/a").json() == {}
+        with urllib.request.urlopen("https://payments.stub.internal/b") as response:
+            assert response.read() == b"{}"
+
+    assert [path for _, _, path, _, _ in seen(run_with(main))] == ["/a", "/b"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -56,6 +59,25 @@ def test_commands_of_every_shape_work_in_both_protocols(protocol: int, decode: b
         assert r.config_get is not None
         with pytest.raises(redis.ResponseError, match="wrong kind"):
             r.lpush("a", "x")
+
+    with Run() as run:
+        run.actor(main)
+        run.go()
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_what_frameworks_ask_at_start_is_answered(protocol: int) -> None:
+    """INFO, ROLE, CONFIG GET and TOUCH, which fakeredis lacks; a list that looks like a message is none."""
+
+    def main() -> None:
+        r = client(protocol=protocol, decode_responses=True)
+        r.rpush("l", "message", "a", "b")
+        info = r.info()
+        assert (info["redis_version"], info["role"], info["db0"]["keys"]) == ("7.4.0", "master", 1)
+        assert r.role()[0] == "master"
+        assert r.config_get("maxmemory*") == {"maxmemory": "0", "maxmemory-policy": "noeviction"}
+        assert r.touch("l", "none") == 1
+        assert r.lrange("l", 0, -1) == ["message", "a", "b"]
 
     with Run() as run:
         run.actor(main)
@@ -343,6 +365,54 @@ def test_two_runs_give_the_same_events_and_data() -> None:
         return found
 
     assert once_more() == once_more()
+
+
+_HASH_SEED_PROBE = """
+import hashlib, redis
+from harness.sim import patches
+from harness.sim.wire import redis as wire
+from tests.unit.sim.wire.bench import Run
+patches.install()
+wire.install()
+found = []
+def listen(name):
+    pubsub = redis.Redis().pubsub()
+    pubsub.subscribe("news")
+    while (message := pubsub.get_message(timeout=9)) is None or message["type"] != "message":
+        pass
+    found.append((name, run.kernel.now_us))
+def main():
+    r = redis.Redis(protocol=2)
+    for name in "abc":
+        r.sadd(name, *[f"member-{n}" for n in range(30)])
+    r.sunionstore("d", "a", "b")
+    found.append(r.eval("return redis.call('SMEMBERS', KEYS[1])", 1, "c"))
+    found.append([r.srandmember("d", 5), r.randomkey(), r.execute_command("SRANDMEMBER", "a", -9), r.sscan("b")])
+    r.topk().reserve("t", 3, 8, 3, 0.9)
+    r.topk().add("t", *"abracadabra")
+    found.append(r.topk().list("t"))
+    connection = r.connection_pool.get_connection()
+    connection.send_command("SPOP", "b", 4)
+    found.append(connection.read_response())
+    r.publish("news", "now")
+with Run() as run:
+    for name in ("one", "two", "three"):
+        run.actor(lambda name=name: listen(name), name)
+    run.actor(main, at=1)
+    run.go()
+print(hashlib.sha256(repr(found).encode()).hexdigest())
+"""
+
+
+def test_the_hash_seed_changes_nothing() -> None:
+    """Members, random choices, scripts' replies, sketches and the order of subscribers, in separate processes."""
+    digests = set()
+    for hash_seed in ("1", "2"):
+        environ = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        done = subprocess.run([sys.executable, "-c", _HASH_SEED_PROBE], env=environ, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr.decode()
+        digests.add(done.stdout)
+    assert len(digests) == 1
 
 
 def test_uninstalled_redis_py_is_as_it_was() -> None:
