@@ -61,6 +61,10 @@ class Receiving(Sending):
             queue.remember_attempt(attempt_id, taken, self._timebase.now_us())
         return self._answer(queue, taken, parameters)
 
+    def wait_seconds(self, parameters: Parameters, region: str) -> int:
+        """How long a receive that names no wait time would wait. Raises SqsError if there is no such queue."""
+        return self._queue(parameters, region).wait_us // SECOND
+
     def _poll(self, queue: Queue, limit: int, timeout_us: int, deadline_us: int, twist: Twist | None) -> list[Message]:
         """Take what there is; if nothing is, wait until something appears or the deadline comes."""
         timebase = self._timebase

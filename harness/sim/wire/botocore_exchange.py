@@ -206,7 +206,7 @@ def _serve(world: World, call: Call, twist: Twist | None, deadline_us: int) -> t
         service = run_state(world).sts
     kernel = world.kernel
     patience_us = deadline_us - kernel.now_us
-    if call.operation == "ReceiveMessage" and patience_us <= 20 * _SECOND:
+    if call.operation == "ReceiveMessage" and call.service == "sqs" and patience_us <= 20 * _SECOND:
         return _impatient_receive(kernel, service, call, twist, deadline_us)
     return service.call(call.operation, call.parameters, region=call.region, twist=twist), False
 
