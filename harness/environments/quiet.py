@@ -41,7 +41,7 @@ class QuietPeriod:
         self.last_disturbance_us = max(self.last_disturbance_us, at_us)
 
     def _breaker(self, event: Event) -> None:
-        timeout = event.get("recovery_timeout")
+        timeout = event.get("recovery_timeout_max", event.get("recovery_timeout"))
         if isinstance(timeout, (int, float)):
             self.recovery_s = max(self.recovery_s, float(timeout))
 

@@ -57,7 +57,7 @@ def install(context: Context) -> Callable[[], None]:
 
 
 def _limits(breaker: CircuitBreaker) -> dict[str, Any]:
-    return {
+    limits: dict[str, Any] = {
         "library": "harness",
         "failure_threshold": breaker.failure_threshold,
         "recovery_timeout": breaker.recovery_timeout,
@@ -65,3 +65,6 @@ def _limits(breaker: CircuitBreaker) -> dict[str, Any]:
         "success_threshold": breaker.success_threshold,
         "mode": breaker.window.mode if breaker.window is not None else "consecutive",
     }
+    if breaker.recovery_growth > 1 and breaker.recovery_timeout_max is not None:
+        limits["recovery_timeout_max"] = breaker.recovery_timeout_max
+    return limits

@@ -98,6 +98,7 @@ class Call:
 
     def succeeded(self) -> None:
         retry = self.retry
+        self._last_error = None
         if retry.budget is not None:
             retry.budget.outcome(None, self._cost)
         if retry.watched:
@@ -124,7 +125,8 @@ class Call:
             return None
         self._announce(error, delay, low, min(high, retry.backoff.cap))
         self._delay = delay
-        self._last_error = error
+        if retry.budget is not None:  # which may refuse the next attempt
+            self._last_error = error
         self.attempt += 1
         return delay
 

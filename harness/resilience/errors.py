@@ -29,15 +29,14 @@ Your own errors: derive them from the two roots, or register them::
 from __future__ import annotations
 
 import errno
-import math
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from harness.resilience import _error_tables as tables
+from harness.resilience import _http as http
 
 __all__ = [
     "AuthenticationError",
@@ -212,7 +211,7 @@ def diagnose(
             classification, name = found
             diagnosis = replace(diagnosis, classification=classification, reason=f"registered rule {name}")
     else:
-        answer = _http_answer(error)
+        answer = http.answer_of(error)
         if answer is None:
             raise TypeError(f"a {type(error).__name__} is neither an exception nor an HTTP response")
         diagnosis = _by_status(answer[0])
@@ -230,20 +229,8 @@ def retry_after(error: object, *, clock: Callable[[], float] | None = None) -> f
     """
     own = getattr(error, "retry_after", None)
     if isinstance(own, (int, float)) and not isinstance(own, bool):
-        return _seconds(own)
-    headers = _headers_of(error)
-    if headers is None:
-        return None
-    for name, scale in (("x-amz-retry-after", 0.001), ("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = _header(headers, name)
-        if value is None:
-            continue
-        try:
-            return _seconds(float(value) * scale)
-        except ValueError:
-            if name == "retry-after":
-                return _until(value, clock)
-    return None
+        return http.seconds(own)
+    return http.hint_in(http.headers_of(error), clock)
 
 
 def raise_for_response(response: object) -> None:
@@ -260,7 +247,7 @@ def raise_for_response(response: object) -> None:
         PermanentError: another status that does not.
         TypeError: *response* is no HTTP response.
     """
-    answer = _http_answer(response)
+    answer = http.answer_of(response)
     if answer is None:
         raise TypeError(f"a {type(response).__name__} is no HTTP response that is known")
     status = answer[0]
@@ -308,7 +295,7 @@ def _diagnose(error: BaseException, depth: int) -> Diagnosis:
     aws = _aws_answer(error)
     if aws is not None:
         return _by_aws(error, *aws)
-    answer = _http_answer(getattr(error, "response", None)) or _http_answer(error)
+    answer = http.answer_of(getattr(error, "response", None)) or http.answer_of(error)
     if answer is not None and answer[0] >= 400:
         return _by_status(answer[0])
     return _by_class(error, depth)
@@ -457,50 +444,3 @@ def _by_reply(text: str) -> Diagnosis:
         if phrase in lower:
             return Diagnosis(_PERMANENT, f"Redis reply: {phrase}")
     return Diagnosis(_UNKNOWN, "a Redis reply that is not known")
-
-
-# HTTP answers, whatever client they come from
-
-
-def _http_answer(value: object) -> tuple[int, Any] | None:
-    """Status and headers of a response (or of an error that is one) of requests, urllib3, httpx, aiohttp, urllib."""
-    headers = getattr(value, "headers", None)
-    for name in ("status_code", "status", "code"):
-        status = getattr(value, name, None)
-        if not isinstance(status, int) or isinstance(status, bool) or not 100 <= status < 600:
-            continue
-        if name == "status_code" or headers is not None:
-            return int(status), headers
-    return None
-
-
-def _headers_of(error: object) -> Any:
-    response = getattr(error, "response", None)
-    if isinstance(response, Mapping):  # botocore
-        return (response.get("ResponseMetadata") or {}).get("HTTPHeaders")
-    answer = _http_answer(response) or _http_answer(error)
-    return answer[1] if answer is not None else None
-
-
-def _header(headers: Any, name: str) -> str | None:
-    if not hasattr(headers, "items"):
-        return None
-    for key, value in headers.items():
-        if str(key).lower() == name:
-            return str(value).strip()
-    return None
-
-
-def _seconds(value: float) -> float | None:
-    return float(value) if math.isfinite(value) and value >= 0 else None
-
-
-def _until(date: str, clock: Callable[[], float] | None) -> float | None:
-    from email.utils import parsedate_to_datetime  # takes 10 ms to import, and dates are rare
-
-    try:
-        moment = parsedate_to_datetime(date).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    now = clock() if clock is not None else time.time()
-    return max(0.0, moment - now)

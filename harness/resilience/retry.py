@@ -43,7 +43,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from itertools import count
 from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, cast
 
 from harness.resilience._attempts import AttemptEnded, Attempts, Call, CallFinished, RetryEvent, RetryListener, Waiting
 from harness.resilience._listeners import notify
@@ -58,6 +58,7 @@ __all__ = [
     "Retry",
     "RetryEvent",
     "RetryListener",
+    "RetryOptions",
     "Waiting",
     "watch_retries",
 ]
@@ -357,6 +358,23 @@ class Retry:
         notify((*_watchers, *self.listeners), event)
 
 
+class RetryOptions(TypedDict, total=False):
+    """What :class:`Retry` takes by keyword, but for the number of retries."""
+
+    deadline: float | None
+    budget: Budget | None
+    classify: Callable[[Exception], Classification | str] | None
+    retry_unknown: bool
+    honour_hints: bool
+    on_retry: Callable[[Waiting], object] | None
+    listeners: Iterable[RetryListener]
+    name: str | None
+    clock: Callable[[], float] | None
+    sleep: Callable[[float], object] | None
+    async_sleep: Callable[[float], Awaitable[object]] | None
+    random: RandomSource | None
+
+
 class ExponentialBackoffRetry(Retry):
     """Exponential backoff: ``base_delay``, twice, four times, ... up to ``max_delay`` seconds.
 
@@ -373,13 +391,11 @@ class ExponentialBackoffRetry(Retry):
         base_delay: float = 1,
         max_delay: float = 60,
         jitter: bool | Jitter = True,
-        **options: Any,
+        **options: Unpack[RetryOptions],
     ) -> None:
         self._base_delay = base_delay
         self._max_delay = max_delay
         self._jitter = jitter
-        if "backoff" in options:
-            raise TypeError("ExponentialBackoffRetry makes its own backoff; use Retry(backoff)")
         super().__init__(self._exponential(), max_retries=max_retries, **options)
 
     def _exponential(self) -> Exponential:

@@ -85,8 +85,12 @@ def test_limits_that_are_set_before_use_are_told() -> None:
         breaker = CircuitBreaker()
         breaker.failure_threshold, breaker.recovery_timeout = 1, 7
         breaker.call(int)
-    created = record.of("breaker.created")[0]
+        growing = CircuitBreaker(recovery_growth=2, recovery_timeout_max=300)
+        growing.call(int)
+    created, grows = record.of("breaker.created")
     assert (created["failure_threshold"], created["recovery_timeout"]) == (1, 7)
+    assert "recovery_timeout_max" not in created
+    assert (grows["recovery_timeout"], grows["recovery_timeout_max"]) == (60, 300)
 
 
 def test_a_breaker_that_processes_share_keeps_its_owner() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 import traceback
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -477,6 +479,37 @@ def test_async_sleep_is_cancelled_with_its_task() -> None:
         return calls
 
     assert asyncio.run(main()) == 1
+
+
+@pytest.mark.parametrize("form", [by_execute, by_decorator, by_loop])
+@pytest.mark.parametrize("budget", [None, RetryQuota()])
+def test_errors_that_were_retried_are_let_go(form: Form, clock: Clock, budget: Any) -> None:
+    """An error holds the frames it came through; nothing of ours keeps it once the call has succeeded."""
+
+    class Big:
+        """What a failing function had in its hands."""
+
+    held: list[weakref.ref[Big]] = []
+
+    def call() -> str:
+        big = Big()
+        held.append(weakref.ref(big))
+        if len(held) < 3:
+            raise ConnectionError
+        return "done"
+
+    gc.disable()
+    try:
+        assert form(plain(clock, budget=budget), call) == "done"
+        assert [reference() for reference in held] == [None] * 3
+    finally:
+        gc.enable()
+
+
+def test_a_backoff_of_its_own_is_refused() -> None:
+    """ExponentialBackoffRetry makes its backoff from its numbers."""
+    with pytest.raises(TypeError, match="backoff"):
+        ExponentialBackoffRetry(backoff=Constant(1))  # type: ignore[call-arg]
 
 
 # The names and defaults that users know
