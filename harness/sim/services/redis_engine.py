@@ -27,6 +27,9 @@ __all__ = ["Blocked", "Engine", "PlainSession", "Session", "command_flags"]
 
 _SUBSCRIPTIONS = frozenset({"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe"})
 
+#: Commands whose answer counts or names other connections.
+_ABOUT_OTHERS = frozenset({b"PUBLISH", b"SPUBLISH", b"PUBSUB", b"CLIENT", b"INFO"})
+
 
 class Blocked(Exception):
     """A blocking command found nothing: it waits for *seconds* (``None``: without end)."""
@@ -117,6 +120,11 @@ class Engine(FakeServer):
         self.subscribers: Any = defaultdict(_Subscribers)
         self.psubscribers: Any = defaultdict(_Subscribers)
         self.ssubscribers: Any = defaultdict(_Subscribers)
+
+    def bury(self) -> None:
+        """End the sessions of clients that are gone: the operating system has closed their connections."""
+        for session in [each for each in self.sockets if not each.alive()]:
+            session.close()
 
     def serve(self) -> None:
         """The dataset changed: blocked commands try again, first come first served, until none can be answered."""
@@ -210,6 +218,8 @@ class Session(FakeSocket):
             return
         fields = self._pinned(fields)
         engine = self._engine
+        if fields[0].upper() in _ABOUT_OTHERS:
+            engine.bury()
         if not self.in_transaction:
             reply = redis_extras.answer(self, fields)
             if reply is not redis_extras.UNKNOWN:

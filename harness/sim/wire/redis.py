@@ -296,7 +296,8 @@ def install() -> None:
     _cut(library.UnixDomainSocketConnection, lambda connection: (connection.path, 0))
     _patch_hiredis()
     for candidate in gc.get_objects():
-        if isinstance(candidate, library.AbstractConnection) and getattr(candidate, "_sock", None) is not None:
+        # By type(): isinstance() asks lazy objects for their __class__, which may run anybody's code.
+        if issubclass(type(candidate), library.AbstractConnection) and candidate._sock is not None:
             _real.add(candidate)
     _service.on_new_server.append(_forget_real_sockets)
 

@@ -5,7 +5,8 @@
 * A locked database is waited for in virtual time, for the connection's
   ``timeout``; SQLite's own busy handler would block the whole run.
 * A connection of a process that was killed is closed and rolled back when
-  somebody needs its lock, as the operating system would do it.
+  somebody needs its lock, as the operating system would do it; when the run
+  ends, its ``finally`` blocks write nothing.
 * Rows of watched tables are reported once they are committed. A TEMP trigger
   (it lives in the connection, never in the file) writes each inserted row's
   key into a TEMP table, so that ROLLBACK, savepoints and failed statements
@@ -132,6 +133,12 @@ class _Life:
             if entries[number] in _watches:
                 entries[number].inserted(value)
 
+    def check_open(self) -> None:
+        """Nothing is written while the end of the run unwinds what was killed or still waits."""
+        kernel = self.world.kernel
+        if kernel.closing and _world.current() is self.world:
+            kernel.refuse()
+
     def patiently(self, call: Callable[[], Any]) -> Any:
         """Do *call*, waiting for locks in virtual time for as long as the connection's timeout allows."""
         kernel = self.world.kernel
@@ -153,6 +160,7 @@ class _Life:
 
     def around(self, call: Callable[[], Any]) -> Any:
         """One statement of the user's: triggers first, then the statement, then the report."""
+        self.check_open()
         if _watches:
             self.patiently(self.arm)
         result = self.patiently(call)
@@ -240,10 +248,13 @@ def _connection_class(base: type[sqlite3.Connection]) -> type[sqlite3.Connection
             return self.cursor().executescript(script)
 
         def commit(self) -> None:
+            self.harness_life.check_open()
             self.harness_life.patiently(super().commit)
             self.harness_life.settle()
 
         def __exit__(self, *error: Any) -> Any:
+            if error[0] is None:
+                self.harness_life.check_open()
             result = self.harness_life.patiently(lambda: super(Connection, self).__exit__(*error))
             self.harness_life.settle()
             return result

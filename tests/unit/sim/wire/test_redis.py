@@ -274,6 +274,26 @@ def test_published_messages_reach_subscribers(protocol: int) -> None:
     assert got == [("subscribe", 1), ("psubscribe", 2), ("message", b"hello"), ("pmessage", b"hello")]
 
 
+def test_a_killed_subscriber_is_not_counted() -> None:
+    """Its connection is closed with its process: PUBLISH reaches the living one only."""
+
+    def subscribe() -> None:
+        pubsub = client().pubsub()
+        pubsub.subscribe("news")
+        while pubsub.get_message(timeout=30) is not None:
+            pass
+
+    def publisher() -> None:
+        assert client().publish("news", "x") == 1
+
+    with Run() as run:
+        victim = run.actor(subscribe, "victim")
+        run.actor(subscribe, "other")
+        run.kernel.call_at(1_000_000, lambda: run.kernel.crash(victim))
+        run.actor(publisher, "p", at=2)
+        run.go()
+
+
 def test_watch_sees_another_clients_write() -> None:
     """Optimistic locking works: the transaction of a watched key that changed is refused."""
 

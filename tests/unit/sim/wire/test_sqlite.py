@@ -203,6 +203,31 @@ def test_a_killed_process_lets_its_lock_go_and_its_rows_are_undone(tmp_path: Pat
     assert seen == [2]
 
 
+def test_nothing_is_written_when_the_end_of_the_run_unwinds_a_killed_process(
+    tmp_path: Path, seen: list[object]
+) -> None:
+    """Its finally blocks run in the end, and their commit is refused."""
+    name = database(tmp_path)
+    unwound = []
+
+    def victim() -> None:
+        connection = sqlite3.connect(name)
+        connection.execute("INSERT INTO orders VALUES (1, 'x')")
+        try:
+            run.kernel.sleep_us(60_000_000)
+        finally:
+            unwound.append(True)
+            connection.commit()
+
+    with Run() as run:
+        process = run.actor(victim, "victim")
+        run.kernel.call_at(1_000_000, lambda: run.kernel.crash(process))
+        run.go()
+    connection = sqlite3.connect(name)
+    assert (unwound, connection.execute("SELECT * FROM orders").fetchall(), seen) == ([True], [], [])
+    connection.close()
+
+
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     """Instead of a statement that fails for a reason of ours."""
     name = database(tmp_path)
