@@ -53,7 +53,9 @@ def check_threading() -> None:
         EnvironmentFailed: one is missing; the message names it and the Python version.
     """
     import concurrent.futures.thread
+    import logging
     import queue
+    import tempfile
     import threading
 
     wanted: list[tuple[object, str]] = [
@@ -67,6 +69,7 @@ def check_threading() -> None:
         wanted += [(threading, "_start_joinable_thread"), (threading, "_ThreadHandle")]
     else:
         wanted += [(threading, "_start_new_thread"), (threading, "_set_sentinel"), (threading, "_shutdown_locks")]
+    wanted += [(logging, "_startTime"), (tempfile, "_name_sequence")]
     missing = [f"{getattr(owner, '__name__', owner)}.{name}" for owner, name in wanted if not hasattr(owner, name)]
     if not hasattr(os.environ, "_data"):
         missing.append("os.environ._data")

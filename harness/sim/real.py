@@ -71,6 +71,13 @@ getitimer = _signal.getitimer
 alarm = _signal.alarm
 pause = _signal.pause
 raise_signal = _signal.raise_signal
+pthread_kill = _signal.pthread_kill
+pthread_sigmask: _Any = _signal.pthread_sigmask
+siginterrupt = _signal.siginterrupt
+set_wakeup_fd = _signal.set_wakeup_fd
+sigwait: _Any = _signal.sigwait
+sigwaitinfo: _Any = getattr(_signal, "sigwaitinfo", None)  # not on macOS, as is the next
+sigtimedwait: _Any = getattr(_signal, "sigtimedwait", None)
 kill = _os.kill
 killpg = _os.killpg
 abort = _os.abort
@@ -145,13 +152,20 @@ __all__ = [
     "pool_shutdown",
     "process_time",
     "process_time_ns",
+    "pthread_kill",
+    "pthread_sigmask",
     "raise_signal",
     "random_seed",
     "register_atexit",
     "select",
     "set_sentinel",
+    "set_wakeup_fd",
     "setitimer",
+    "siginterrupt",
     "signal",
+    "sigtimedwait",
+    "sigwait",
+    "sigwaitinfo",
     "sleep",
     "socket",
     "socketpair",

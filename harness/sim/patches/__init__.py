@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import compat
 from harness.sim.kernel import Kernel
-from harness.sim.patches import audit, process, random, signals, sockets, threads, time
+from harness.sim.patches import audit, library, process, random, signals, sockets, threads, time
 from harness.sim.patches.swap import keep, release, swap
 
 __all__ = ["install", "installed", "uninstall"]
@@ -41,9 +41,9 @@ class _Installation:
                 setattr(owner, name, shim)
         time.attach()
         audit.arm()
-        Kernel.begin_steps.append(threads.begin_step)
+        Kernel.begin_steps += [threads.begin_step, library.begin_step]
         Kernel.exit_steps.append(threads.exit_step)
-        Kernel.close_steps.append(threads.close_step)
+        Kernel.close_steps += [threads.close_step, library.close_step]
 
     def take_out(self) -> None:
         Kernel.begin_steps.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from harness.sim import real, world
@@ -98,6 +99,26 @@ class _Signals:
             return
         here[0].deliver(here[1].process, self._number(signalnum))
 
+    def pthread_kill(self, thread_id: int, signalnum: int, /) -> None:
+        here = _current()
+        if here is None:
+            real.pthread_kill(thread_id, signalnum)
+            return
+        if all(thread_id != actor.ident for actor in here[1].process.actors):
+            raise ProcessLookupError(3, "No such process")
+        here[0].deliver(here[1].process, self._number(signalnum))  # Python's handlers run in the main thread anyway
+
+    def pthread_sigmask(self, how: int, mask: Iterable[int], /) -> set[int]:
+        """Blocking a signal for real would silence the watchdog; inside a run nothing is ever blocked."""
+        if _current() is None:
+            found: set[int] = real.pthread_sigmask(how, mask)
+            return found
+        return set()
+
+    def siginterrupt(self, signalnum: int, flag: bool, /) -> None:
+        if _current() is None:
+            real.siginterrupt(signalnum, flag)
+
     def alarm(self, seconds: int, /) -> int:
         here = _current()
         if here is None:
@@ -171,12 +192,23 @@ class _Alarm:
         self._kernel.deliver(self._process, _NAMES[self._name])
 
 
+def _refusing(name: str) -> Callable[..., Any]:
+    def shim(*args: Any, **kwargs: Any) -> Any:
+        if _current() is not None:
+            refuse(f"signal.{name}", "Register a handler with signal.signal, which runs in virtual time")
+        return getattr(real, name)(*args, **kwargs)
+
+    shim.__name__ = shim.__qualname__ = name
+    return shim
+
+
 _signals = _Signals()
+_REFUSED = {name: _refusing(name) for name in ("sigwait", "sigwaitinfo", "sigtimedwait", "set_wakeup_fd")}
 
 
 def pairs() -> list[tuple[object, object]]:
     """Functions to be replaced wherever they are kept."""
-    return [
+    found: list[tuple[object, object]] = [
         (real.signal, _signals.signal),
         (real.getsignal, _signals.getsignal),
         (real.raise_signal, _signals.raise_signal),
@@ -186,4 +218,9 @@ def pairs() -> list[tuple[object, object]]:
         (real.setitimer, _signals.setitimer),
         (real.getitimer, _signals.getitimer),
         (real.pause, _signals.pause),
+        (real.pthread_kill, _signals.pthread_kill),
+        (real.pthread_sigmask, _signals.pthread_sigmask),
+        (real.siginterrupt, _signals.siginterrupt),
     ]
+    found += [(getattr(real, name), shim) for name, shim in _REFUSED.items() if getattr(real, name) is not None]
+    return found

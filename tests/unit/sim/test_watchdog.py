@@ -209,3 +209,28 @@ def test_a_run_on_another_thread_that_moves_is_left_alone() -> None:
     _thread.start_new_thread(lambda: (on_thread(), done.release()), ())
     assert done.acquire(timeout=10)
     assert found == ["idle"]
+
+
+def test_a_debuggers_prompt_is_no_stall() -> None:
+    """Whoever sits at a breakpoint inside an actor is left in peace."""
+    import bdb
+
+    class Debugger(bdb.Bdb):
+        def user_line(self, frame: object) -> None:
+            self.set_continue()
+
+    debugger = Debugger()
+    with kernel(watchdog_seconds=0.1) as k:
+
+        def main() -> None:
+            before = sys.gettrace()
+            sys.settrace(debugger.trace_dispatch)
+            try:
+                end = real.perf_counter() + 0.4
+                while real.perf_counter() < end:
+                    pass
+            finally:
+                sys.settrace(before)
+
+        k.start_process("p", main)
+        assert k.run() == "idle"

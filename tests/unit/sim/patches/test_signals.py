@@ -197,3 +197,32 @@ def test_pause_waits_for_a_signal() -> None:
         return time.monotonic() - start
 
     assert answer(main) == pytest.approx(4)
+
+
+def test_pthread_kill_and_masks_never_reach_the_real_thread() -> None:
+    """A signal to a thread of the process runs the handler in its main one; masks are not set for real."""
+
+    def main() -> list[Any]:
+        log: list[Any] = []
+        signal.signal(signal.SIGUSR1, lambda *_: log.append(threading.current_thread().name))
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        with pytest.raises(ProcessLookupError):
+            signal.pthread_kill(999, signal.SIGUSR1)
+        log.append(signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM]))
+        return log
+
+    assert answer(main) == ["MainThread", set()]
+    assert signal.SIGALRM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+@pytest.mark.parametrize("name", ["sigwait", "sigwaitinfo", "sigtimedwait", "set_wakeup_fd"])
+def test_waiting_for_real_signals_is_refused(name: str) -> None:
+    """What would block the whole run until a real signal comes is refused with what to do instead."""
+    if not hasattr(signal, name):
+        pytest.skip(f"signal.{name} is not on this platform")
+
+    def main() -> None:
+        with pytest.raises(RealWorld, match=f"signal.{name} was asked for .*signal.signal"):
+            getattr(signal, name)({signal.SIGUSR1}, 1)
+
+    simulate(main)
