@@ -50,7 +50,7 @@ class Entry:
 
     def __init__(self, key: str, sent_n: int) -> None:
         self.key = key
-        self.source = False  # sent by the workload, or into a queue that the workload sends to
+        self.source = False  # sent by the workload, or once in a queue that the workload sends to
         self.live = 0  # copies that are in some queue, dead-letter queues included
         self.dead = 0  # copies that are in a dead-letter queue
         self.effects = 0  # declared effects seen, less those that their store lost
@@ -293,6 +293,7 @@ class Ledger(Book):
         copy.role = self.roles.get(copy.queue, OTHER)
         copy.visible_at = 0.0
         if copy.role == SOURCE:
+            entry.source = True
             self.backlog += 1
             copy.sent_n = event["n"]
         elif copy.role == DEAD_LETTER:
