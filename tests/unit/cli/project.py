@@ -55,7 +55,7 @@ def another_each_time():
 """
 
 _SCENARIO = '''"""{sentence}"""
-from harness import Fault, Process, Queue, Scenario, Workload, effects
+from harness import Fault, Process, Queue, Scenario, Workload, effects, invariants
 
 scenario = Scenario(
     name="{name}",
