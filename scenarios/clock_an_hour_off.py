@@ -1,4 +1,4 @@
-"""The wall clock is an hour off, as on a virtual machine that was suspended: AWS refuses every call until it is repaired.
+"""The wall clock is an hour off, as on a virtual machine that was suspended: AWS refuses every call until then.
 
 Nothing is lost meanwhile, and the consumer recovers by itself once the clock is right.
 """

@@ -1,6 +1,7 @@
 """Redis fails over to a replica that lacks the writes of the last two seconds; idempotency records are among them.
 
-Nothing is lost. Orders whose record was lost may be handled again, and only those: no store that loses writes can do better.
+Nothing is lost. Orders whose record was lost may be handled again, and only those: no store that loses
+writes can do better.
 """
 
 import redis
@@ -27,7 +28,7 @@ scenario = Scenario(
     effects=effects.point("charged"),
     faults=[
         Fault("redis.*", "failover", start=25, lost_seconds=2),
-        Fault("aws.sqs.DeleteMessage", "timeout", side="after", start=22, end=26),
+        Fault("aws.sqs.ReceiveMessage", "duplicate", start=5, end=45, probability=0.5),
     ],
     invariants=[*invariants.defaults(), invariants.effects_once()],
     objectives=Objectives(rpo=0),

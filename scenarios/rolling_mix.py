@@ -1,4 +1,4 @@
-"""A bad afternoon: throttling, a dead node, lost answers, Redis away, a slow dependency and a deployment, one after another.
+"""A bad afternoon: throttling, a dead node, lost answers, Redis away, a slow dependency and a deployment.
 
 Orders are charged once each, none is lost, and the last fault leaves nothing behind.
 """

@@ -1,4 +1,4 @@
-"""The payment service drops connections and slows down for two minutes under a consumer of plain boto3, tenacity and pybreaker.
+"""A payment service drops connections, then slows down, under plain boto3, tenacity and pybreaker.
 
 Nothing of harness.resilience is in it: the libraries that most teams already have, driven as they are.
 """

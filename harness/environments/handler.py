@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from random import Random
 from typing import Any
 
@@ -16,6 +17,29 @@ from harness.scenario import Scenario, Target
 from harness.sim.kernel import Kernel
 
 __all__ = ["HandlerMark"]
+
+
+class _Attributes(MutableMapping[str, Any]):
+    """The attributes of a class as a mapping."""
+
+    def __init__(self, owner: Any) -> None:
+        self._owner = owner
+
+    def __getitem__(self, name: str) -> Any:
+        return vars(self._owner)[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        setattr(self._owner, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        delattr(self._owner, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(vars(self._owner))
+
+    def __len__(self) -> int:
+        return len(vars(self._owner))
+
 
 KeyOf = Callable[[Mapping[str, Any] | str | None, str | None], str | None]
 
@@ -44,44 +68,46 @@ class HandlerMark:
         self._random = service_time
         self._message_key = message_key
         self._effect = effect
-        self._undo: list[tuple[Any, str, Any]] = []
+        self._undo: list[tuple[MutableMapping[str, Any], str, Any]] = []
 
     def install(self) -> None:
         """Wrap the handler in the module in force (again after a fresh import); wrapped once only."""
-        owner, name = self._place()
-        function = getattr(owner, name)
+        names, name = self._place()
+        function = names[name]
         if getattr(function, "__harness_wrapped__", None) is self:
             return
         wrapper = self._wrap(function)
         wrapper.__harness_wrapped__ = self  # type: ignore[attr-defined]
-        self._undo.append((owner, name, function))
-        setattr(owner, name, wrapper)
+        self._undo.append((names, name, function))
+        names[name] = wrapper
 
     def uninstall(self) -> None:
         """Put every handler back."""
         while self._undo:
-            owner, name, function = self._undo.pop()
-            setattr(owner, name, function)
+            names, name, function = self._undo.pop()
+            names[name] = function
 
-    def _place(self) -> tuple[Any, str]:
+    def _place(self) -> tuple[MutableMapping[str, Any], str]:
+        """Where the handler's name is looked up: its module's names, or its class's attributes."""
         target = self._target
         if isinstance(target, str):
             module, _, path = target.partition(":")
-            *parents, name = path.split(".")
             resolve(target, field="handler")
-            owner: Any = sys.modules[module]
+            names: MutableMapping[str, Any] = vars(sys.modules[module])
         else:
-            *parents, name = target.__qualname__.split(".")
-            owner = sys.modules.get(target.__module__)
-            if owner is None or "<locals>" in target.__qualname__:
+            path = target.__qualname__
+            if "<locals>" in path:
                 raise ScenarioError(
-                    f"is {target.__qualname__}, which cannot be found by name in its module",
+                    f"is {path}, which cannot be found by name in its module",
                     field="handler",
                     remedy="Use a function at the top of its module",
                 )
+            # The function's own module, which need not be the one that sys.modules has under that name.
+            names = inspect.unwrap(target).__globals__
+        *parents, name = path.split(".")
         for parent in parents:
-            owner = getattr(owner, parent)
-        return owner, name
+            names = _Attributes(names[parent])
+        return names, name
 
     def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
         kernel, engine, record = self._kernel, self._engine, self._record

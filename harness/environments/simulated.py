@@ -285,7 +285,7 @@ class SimulatedRun:
 def _silence_last_resort() -> Callable[[], object]:
     """Keep log records that nobody handles off the terminal: the history tells what happened; returns the undo."""
     before = logging.lastResort
-    logging.lastResort = logging.NullHandler()  # type: ignore[assignment]  # typeshed wants a _StderrHandler
+    logging.lastResort = logging.NullHandler()
     return lambda: setattr(logging, "lastResort", before)
 
 

@@ -1,4 +1,4 @@
-"""The oracle: what was deleted and never took effect is lost, and nothing else is; without an effect nobody can tell."""
+"""The oracle: what was deleted and never took effect is lost; without an effect nobody can tell."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import dataclasses
 
 import pytest
 
-from harness import runner
+from harness import effects, runner
 from harness.errors import Inconclusive
 from harness.faults.plan import Fault
 from harness.invariants.exceptions import exception_for
 from harness.scenario import Process, Queue, Scenario, Workload
-from harness import effects
 
 BASE = Scenario(
     name="bring-your-own",

@@ -1,0 +1,101 @@
+"""Each scenario has a twin with one component broken: it fails, by the right invariant, with evidence."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import runner
+from harness.errors import InvariantViolated
+from harness.faults.plan import Fault
+from harness.loading import load
+from harness.scenario import Process, Scenario
+from tests.systems import broken
+
+CATALOGUE = Path(__file__).resolve().parents[2] / "scenarios"
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A scenario's name, the broken worker, the invariant that must fail, a kind of event that must be its evidence."""
+
+    of: str
+    worker: Callable[[Any], None]
+    fails: str
+    evidence: str
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def scenario(self) -> Scenario:
+        found = load(CATALOGUE / f"{self.of.replace('-', '_')}.py")[0]
+        count = found.processes[0].count
+        return dataclasses.replace(found, processes=[Process("worker", self.worker, count=count)], **self.changes)
+
+
+CRASH_BEFORE = {"faults": [Fault("aws.sqs.SendMessage", "crash", side="before", nth=1, restart_after=5)]}
+
+TWINS = [
+    Twin("sqs-throttling-storm", broken.dies_of_the_first_error, "not-stuck", "send"),
+    Twin("sqs-down-five-minutes", broken.waits_ten_minutes_after_an_error, "recovers-within", "fault.end"),
+    Twin("delete-answer-lost", broken.remembers_in_a_dict, "effects-once", "effect"),
+    Twin(
+        "killed-between-dead-letter-and-delete",
+        broken.deletes_before_it_dead_letters,
+        "no-message-loss",
+        "delete",
+        CRASH_BEFORE,
+    ),
+    Twin(
+        "slow-handler-past-visibility",
+        broken.does_not_extend_visibility,
+        "effects-once",
+        "effect",
+        {"handler": broken.ships},
+    ),
+    Twin(
+        "poison-message-among-good-ones",
+        broken.never_asks_for_the_receive_count,
+        "poison-contained",
+        "receive",
+        {"handler": broken.charges},
+    ),
+    Twin(
+        "redis-down-while-poison-detection-needs-it",
+        broken.lets_redis_errors_through,
+        "not-stuck",
+        "send",
+        {"handler": broken.charges},
+    ),
+    Twin("redis-failover-loses-writes", broken.trusts_redis_with_the_only_copy, "no-message-loss", "delete"),
+    Twin("redis-failover-loses-writes", broken.idempotent_by_nothing, "effects-once", "effect"),
+    Twin("dependency-down", broken.lets_everybody_in_at_half_open, "breaker-half-open-permits", "breaker.begin"),
+    Twin("clock-four-minutes-off", broken.breaker_on_the_wall_clock, "breaker-stays-open", "breaker.transition"),
+    Twin("clock-an-hour-off", broken.gives_up_when_refused, "not-stuck", "send"),
+    Twin("malformed-and-oversized", broken.skips_what_it_cannot_read, "no-message-loss", "delete"),
+    Twin("rolling-mix", broken.deletes_in_finally, "effects-once", "effect"),
+    Twin("tenacity-and-pybreaker", broken.deletes_in_finally, "no-message-loss", "delete"),
+    Twin("botocore-retries-alone", broken.dies_of_the_first_error, "not-stuck", "send"),
+]
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: f"{twin.of}/{twin.worker.__name__}")
+def test_the_twin_fails_by_the_right_invariant_with_evidence(twin: Twin) -> None:
+    """The broken component is found, the verdict names the invariant, and its evidence is events that show it."""
+    result = runner.run(twin.scenario())
+    assert result.verdict == "failed", [(one.name, one.status, one.detail) for one in result.verdicts]
+    verdict = next(one for one in result.verdicts if one.name == twin.fails)
+    assert verdict.status == "violated", [(one.name, one.status, one.detail) for one in result.verdicts]
+    kinds = {event["n"]: event["kind"] for event in result.history}
+    assert twin.evidence in {kinds[number] for number in verdict.evidence}, [kinds[n] for n in verdict.evidence]
+    with pytest.raises(InvariantViolated):
+        result.raise_for_violation()
+
+
+def test_every_scenario_has_a_twin() -> None:
+    """No scenario of the catalogue passes because it could not fail."""
+    names = {path.stem.replace("_", "-") for path in CATALOGUE.glob("[a-z]*.py")}
+    assert names == {twin.of for twin in TWINS}

@@ -1,0 +1,245 @@
+"""Consumers with one thing broken each, as they are found in the wild."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import boto3
+import redis
+import requests
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from harness.points import effect
+from harness.resilience import (
+    CircuitBreaker,
+    CircuitBreakerOpenException,
+    ConsumerOptions,
+    Idempotency,
+    PermanentError,
+    ResilientConsumer,
+    json_body,
+)
+
+
+def order_of(message: dict[str, Any]) -> Any:
+    return json.loads(message["Body"])["order_id"]
+
+
+def receive(sqs: Any, url: str) -> list[dict[str, Any]]:
+    answer: dict[str, Any] = sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=20, AttributeNames=["All"]
+    )
+    return list(answer.get("Messages", []))
+
+
+def dies_of_the_first_error(env: Any) -> None:
+    """No error handling at all: one throttled call too many ends the process."""
+    sqs = boto3.client("sqs", config=Config(retries={"mode": "standard", "max_attempts": 1}))
+    url = env.queue_url("orders")
+    while True:
+        for message in receive(sqs, url):
+            effect("charged", order_of(message))
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def waits_ten_minutes_after_an_error(env: Any) -> None:
+    """A backoff that somebody set in minutes: the outage is long over when it wakes."""
+    sqs = boto3.client("sqs")
+    url = env.queue_url("orders")
+    while True:
+        try:
+            for message in receive(sqs, url):
+                effect("charged", order_of(message))
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        except (ClientError, BotoCoreError):
+            time.sleep(600)
+
+
+def remembers_in_a_dict(env: Any) -> None:
+    """Idempotency in the memory of one process, by message id: the other worker knows nothing of it."""
+    sqs = boto3.client("sqs")
+    url = env.queue_url("orders")
+    seen: set[str] = set()
+    while True:
+        for message in receive(sqs, url):
+            if message["MessageId"] not in seen:
+                requests.post(f"{env.http_url('payments')}/charges", data=message["Body"], timeout=5)
+                seen.add(message["MessageId"])
+            try:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            except (ClientError, BotoCoreError):
+                continue
+
+
+def deletes_before_it_dead_letters(env: Any) -> None:
+    """Delete, then send to the dead-letter queue: what dies between loses the message."""
+    sqs = boto3.client("sqs")
+    url = env.queue_url("orders")
+    while True:
+        for message in receive(sqs, url):
+            order = order_of(message)
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            if order % 10 == 7:
+                sqs.send_message(QueueUrl=env.queue_url("orders-dlq"), MessageBody=message["Body"])
+            else:
+                effect("charged", order)
+
+
+def ships(message: dict[str, Any]) -> None:
+    effect("shipped", order_of(message))
+
+
+def does_not_extend_visibility(env: Any) -> None:
+    """No heartbeat: a slow handler's message is delivered to the next worker."""
+    options = ConsumerOptions(heartbeat=False)
+    ResilientConsumer(env.queue_url("orders"), ships, dlq_url=env.queue_url("orders-dlq"), options=options).run()
+
+
+def charges(message: dict[str, Any]) -> None:
+    effect("charged", order_of(message))
+
+
+def never_asks_for_the_receive_count(env: Any) -> None:
+    """Retries for ever: poison comes back until its retention ends."""
+    sqs = boto3.client("sqs")
+    url = env.queue_url("orders")
+    while True:
+        for message in receive(sqs, url):
+            try:
+                charges(message)
+            except Exception:
+                continue
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def lets_redis_errors_through(env: Any) -> None:
+    """Counts failures in Redis before anything else: no Redis, no consumer."""
+    sqs = boto3.client("sqs")
+    url = env.queue_url("orders")
+    counts = redis.Redis.from_url(env.redis, socket_timeout=2)
+    while True:
+        for message in receive(sqs, url):
+            key = f"message_failures:{message['MessageId']}"
+            if int(counts.get(key) or 0) >= 3:
+                sqs.send_message(QueueUrl=env.queue_url("orders-dlq"), MessageBody=message["Body"])
+            else:
+                try:
+                    charges(message)
+                except Exception:
+                    counts.incr(key)
+                    continue
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def trusts_redis_with_the_only_copy(env: Any) -> None:
+    """Moves each order to a Redis list, deletes it from the queue, and works from the list."""
+    sqs = boto3.client("sqs")
+    url = env.queue_url("orders")
+    store = redis.Redis.from_url(env.redis)
+    while True:
+        for message in receive(sqs, url):
+            store.rpush("todo", message["Body"])
+            try:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            except (ClientError, BotoCoreError):
+                continue
+        if (store.llen("todo") or 0) >= 10:
+            for _ in range(10):
+                body = store.lpop("todo")
+                if body is not None:
+                    effect("charged", json.loads(body)["order_id"])
+
+
+def _charging(env: Any) -> Any:
+    def charge(message: dict[str, Any]) -> None:
+        answer = requests.post(f"{env.http_url('payments')}/charges", json=json_body(message), timeout=5)
+        answer.raise_for_status()
+
+    return charge
+
+
+class Turnstile(CircuitBreaker):
+    """Forgets the probes that are under way."""
+
+    _probes = property(lambda self: 0, lambda self, value: None)  # type: ignore[assignment]  # what is broken
+
+
+def lets_everybody_in_at_half_open(env: Any) -> None:
+    """The breaker says that it permits one probe and admits any number."""
+    breaker = Turnstile(failure_threshold=5, recovery_timeout=20, name="payments")
+    ResilientConsumer(
+        env.queue_url("orders"),
+        lambda message: breaker.call(_charging(env), message),
+        dlq_url=env.queue_url("orders-dlq"),
+        max_receives=50,
+        options=ConsumerOptions(concurrency=8),
+    ).run()
+
+
+def breaker_on_the_wall_clock(env: Any) -> None:
+    """The breaker counts its recovery timeout on a clock that can jump."""
+    sqs = boto3.client("sqs")
+    url = env.queue_url("orders")
+    charge = _charging(env)
+    breaker = CircuitBreaker(failure_threshold=5, recovery_timeout=30, name="payments", clock=time.time)
+    while True:
+        for message in receive(sqs, url):
+            try:
+                breaker.call(charge, message)
+            except (requests.RequestException, CircuitBreakerOpenException):
+                continue
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def gives_up_when_refused(env: Any) -> None:
+    """Takes a refused signature for a configuration error and exits."""
+    sqs = boto3.client("sqs")
+    url = env.queue_url("orders")
+    while True:
+        try:
+            for message in receive(sqs, url):
+                charges(message)
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        except ClientError as error:
+            raise SystemExit(1) from error
+
+
+def skips_what_it_cannot_read(env: Any) -> None:
+    """Deletes malformed messages, so that they do not come back."""
+    sqs = boto3.client("sqs")
+    url = env.queue_url("orders")
+    while True:
+        for message in receive(sqs, url):
+            try:
+                order = json_body(message, required=["order_id"])["order_id"]
+            except PermanentError:
+                order = None
+            if order is not None:
+                effect("charged", order)
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def deletes_in_finally(env: Any) -> None:
+    """The tutorial's consumer: whatever happened, the message is deleted."""
+    sqs = boto3.client("sqs")
+    url = env.queue_url("orders")
+    charge = _charging(env)
+    while True:
+        try:
+            for message in receive(sqs, url):
+                try:
+                    charge(message)
+                finally:
+                    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        except (ClientError, BotoCoreError, requests.RequestException):
+            time.sleep(1)
+
+
+def idempotent_by_nothing(env: Any) -> None:
+    """No idempotency at all, where effects are promised once."""
+    consumer = ResilientConsumer(env.queue_url("orders"), charges, dlq_url=env.queue_url("orders-dlq"))
+    assert not isinstance(consumer.idempotency, Idempotency)
+    consumer.run()
