@@ -23,7 +23,7 @@ _FIELDS = (
     "invariants",
 )
 #: Written where there is something to say.
-_OPTIONAL = ("reason", "objectives", "unstruck", "notes", "sentence", "command")
+_OPTIONAL = ("reason", "objectives", "weakened", "unstruck", "notes", "sentence", "command")
 _INVARIANT = ("name", "verdict", "detail", "evidence")
 
 

@@ -93,6 +93,8 @@ def print_report(console: Console, entries: Sequence[Entry], *, report: str | No
     for entry in entries:
         if entry["verdict"] != "passed":
             _explain(console, entry)
+    for entry in entries:
+        _notes(console, entry)
     console.print(Text(summary(entries), style="bold"))
     if report:
         console.print(Text(f"report: {report}"), soft_wrap=True)
@@ -114,3 +116,16 @@ def _explain(console: Console, entry: Entry) -> None:
             console.print(Text(f"    {event['n']:>7} {event['text']}", style="dim"), soft_wrap=True)
     if entry.get("command") and entry["verdict"] != "left out":
         console.print(Text(f"    again: {entry['command']}"), soft_wrap=True)
+
+
+def _notes(console: Console, entry: Entry) -> None:
+    """What a verdict does not say: objectives that were missed, invariants that were judged in a weaker form."""
+    from rich.text import Text
+
+    for one in entry.get("objectives") or ():
+        if one.get("met") is False:
+            text = f"{entry['name']}: {one['objective']} missed: promised {one['promised']}, happened {one['happened']}"
+            console.print(Text(text, style="yellow"), soft_wrap=True)
+    for one in entry.get("weakened") or ():
+        text = f"{entry['name']}: {one['invariant']} weakened by the plan's faults: {one['to']}"
+        console.print(Text(text, style="dim"), soft_wrap=True)

@@ -34,6 +34,25 @@ def test_verdicts_reasons_and_commands_are_shown() -> None:
     assert "again: harness run calm" not in text
 
 
+def test_missed_objectives_and_weakened_invariants_are_told() -> None:
+    """A run may pass and yet miss a promise, or have been judged in a weaker form: both are said."""
+    missed = {"objective": "rto", "promised": "within 2 min", "happened": "after 3 min", "met": False}
+    met = {**missed, "objective": "rpo", "met": True}
+    weak = {"invariant": "effects-once", "to": "at least once", "why": "Redis lost writes"}
+    text = _shown([entry("calm", objectives=[missed, met], weakened=[weak])])
+    assert "calm: rto missed: promised within 2 min, happened after 3 min" in text
+    assert "rpo missed" not in text
+    assert "calm: effects-once weakened by the plan's faults: at least once" in text
+
+
+def test_a_narrow_terminal_keeps_verdict_name_and_losses() -> None:
+    """At 80 columns the scenario's name and the counts that matter are still there."""
+    text = _shown(one_of_each(), width=80)
+    assert "elsewhere" in text
+    assert "lost" in text
+    assert "simulated" not in text
+
+
 def test_square_brackets_are_text() -> None:
     """What looks like rich's markup in a name or detail is shown as it is."""
     text = _shown([entry("[red]x", "error", reason="[bold]boom[/bold]")])
