@@ -158,10 +158,15 @@ def _share_verification(original: Callable[..., bool]) -> Callable[..., bool]:
 
 def _share_aliases(original: Callable[..., str]) -> Callable[..., str]:
     def _alias_event_name(self: Any, event_name: str) -> str:
+        known: str | None = self._alias_name_cache.get(event_name)
+        if known is not None:
+            return known
         if _world.current() is None:
             return original(self, event_name)
         aliases = self._event_aliases
-        return shared(("alias", id(aliases), event_name), lambda: original(self, event_name), aliases)
+        alias = shared(("alias", id(aliases), event_name), lambda: original(self, event_name), aliases)
+        self._alias_name_cache[event_name] = alias
+        return alias
 
     return _alias_event_name
 

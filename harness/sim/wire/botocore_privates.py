@@ -89,6 +89,7 @@ _NEEDED: tuple[tuple[Any, tuple[str, ...]], ...] = (
 _INSTANCES: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (quota.RetryQuota(), ("_available_capacity", "_max_capacity")),
     (history.HistoryRecorder(), ("_enabled",)),
+    (hooks.EventAliaser(None), ("_alias_name_cache", "_event_aliases")),
     (hooks.HierarchicalEmitter(), ("_handlers", "_lookup_cache")),
 )
 
