@@ -73,9 +73,11 @@ KINDS: dict[str, str] = {
     "thread.error": "a thread ended by an exception; `error`",
     "clock.jump": "a process's wall clock was moved; `process`, `seconds`, `offset`",
     "clock.drift": "a process's wall clock runs at another speed; `process`, `rate`",
-    # components, as listeners saw them; `owner` of a breaker.* event: the process that made it, if not the actor's
-    "breaker.created": "a breaker was made; `breaker`, `library`, `failure_threshold`, `recovery_timeout` (seconds), "
-    "`half_open_permits`, `success_threshold`, `mode` (consecutive, count, time), `recovery_timeout_max` (if it grows)",
+    # components, as listeners saw them
+    # (`owner` of a breaker.* event: the process that used it first, if that is not the actor's)
+    "breaker.created": "a breaker was made, or first used; `breaker`, `library`, `failure_threshold`, "
+    "`recovery_timeout` (seconds), `half_open_permits`, `success_threshold`, `mode` (consecutive, count, time), "
+    "`recovery_timeout_max` (if the open time grows)",
     "breaker.transition": "a breaker changed its state; `breaker`, `from`, `to`, `generation`, `reason`",
     "breaker.call": "a call went through a breaker or was refused; `breaker`, `outcome` (success, failure, ignored, "
     "rejected), `state`, `generation` (of the state in which the call began), `error`, `transient`, `call` (that "

@@ -24,9 +24,10 @@ class Context:
     every run of the same seed: the user's name, or ``breaker-1``, ``retry-1``.
     A second breaker of the same name (another process has one) is ``name-2``.
 
-    A breaker belongs to the process that made it. Where processes of a
+    A breaker belongs to the process that first uses it. Where processes of a
     simulation share a module, they share what it made: the events of the
-    others name its ``owner``.
+    others name its ``owner``. (Not the process that made it: a module that
+    outlives a run makes nothing in the next one.)
     """
 
     def __init__(self, record: Record, active: Callable[[], bool], process: Callable[[], str]) -> None:
@@ -34,28 +35,29 @@ class Context:
         self.active = active
         self._process = process
         self._taken: dict[str, int] = {}
-        self._breakers: WeakKeyDictionary[object, tuple[str, str]] = WeakKeyDictionary()  # -> name, owner
-        self._used: set[str] = set()
+        self._breakers: WeakKeyDictionary[object, str] = WeakKeyDictionary()  # their names
+        self._owners: dict[str, str] = {}  # of breakers, by name
         self._policies: dict[Hashable, str] = {}
         self._announced: set[tuple[str, str]] = set()
         self._calls: dict[str, int] = {}
 
     def made(self, breaker: object, given: str | None) -> None:
         """Name *breaker*, which was just made. It is announced when it is first used: limits may be set before."""
-        self._breakers[breaker] = self._new_name(given, "breaker"), self._process()
+        self._breakers[breaker] = self._new_name(given, "breaker")
 
     def breaker(self, breaker: object, given: str | None, limits: Callable[[], dict[str, Any]]) -> dict[str, str]:
         """The fields that name *breaker* in its events. At its first use *limits* are written."""
-        known = self._breakers.get(breaker)
-        if known is None:
+        if breaker not in self._breakers:
             self.made(breaker, given)
-            known = self._breakers[breaker]
-        name, owner = known
-        fields = {"breaker": name} if owner == self._process() else {"breaker": name, "owner": owner}
-        if name not in self._used:
-            self._used.add(name)
-            self.record("breaker.created", **fields, **limits())
-        return fields
+        name = self._breakers[breaker]
+        process = self._process()
+        owner = self._owners.get(name)
+        if owner is None:
+            self._owners[name] = process
+            self.record("breaker.created", breaker=name, **limits())
+        elif owner != process:
+            return {"breaker": name, "owner": owner}
+        return {"breaker": name}
 
     def policy(self, key: Hashable, given: str | None, limits: Callable[[], dict[str, Any]]) -> str:
         """The name of the policy that *key* stands for. At its first use in a process *limits* are written.

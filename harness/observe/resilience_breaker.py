@@ -12,6 +12,7 @@ from harness.resilience.breaker import (
     CallBegan,
     CallEnded,
     CircuitBreaker,
+    StateChanged,
     watch_breakers,
 )
 
@@ -21,6 +22,13 @@ __all__ = ["install"]
 def install(context: Context) -> Callable[[], None]:
     """Write what every breaker of the project does to the context's record."""
     record = context.record
+    # A breaker that outlives a run numbers its states and calls on; a history counts those of its run.
+    states: dict[str, int] = {}
+    calls: dict[tuple[str, int], int] = {}
+
+    def begun(name: str, call: int) -> int:
+        number = calls[name, call] = context.next_call(name)
+        return number
 
     def listen(event: BreakerEvent) -> None:
         if not context.active():
@@ -30,18 +38,22 @@ def install(context: Context) -> Callable[[], None]:
             context.made(breaker, breaker.name)
             return
         named = context.breaker(breaker, breaker.name, lambda: _limits(breaker))
+        name = named["breaker"]
+        first = states.setdefault(name, event.generation - isinstance(event, StateChanged))
+        generation = event.generation - first + 1
         if isinstance(event, CallBegan):
-            record("breaker.begin", **named, state=event.state.value, generation=event.generation, call=event.call)
+            call = begun(name, event.call)
+            record("breaker.begin", **named, state=event.state.value, generation=generation, call=call)
         elif isinstance(event, CallEnded):
             record(
                 "breaker.call",
                 **named,
                 outcome=event.outcome,
                 state=event.state.value,
-                generation=event.generation,
+                generation=generation,
                 error=error_name(event.error),
                 transient=is_transient(event.classification),
-                call=event.call or None,
+                call=calls.pop((name, event.call), None),
             )
         else:
             record(
@@ -49,7 +61,7 @@ def install(context: Context) -> Callable[[], None]:
                 **named,
                 **{"from": event.before.value},
                 to=event.after.value,
-                generation=event.generation,
+                generation=generation,
                 reason=event.reason,
             )
 

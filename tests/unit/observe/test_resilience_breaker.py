@@ -113,6 +113,30 @@ def test_a_breaker_made_before_the_run_is_seen_in_it() -> None:
     assert record.kinds() == ["breaker.created", *["breaker.begin", "breaker.call"] * 2]
 
 
+def test_a_breaker_that_outlives_a_run_is_counted_afresh() -> None:
+    """Two runs with one module-level breaker have the same history: states and calls are numbered from 1."""
+    breaker = CircuitBreaker(1, 0)
+    histories = []
+    for _ in range(2):
+        with observed() as record:
+            with pytest.raises(ConnectionError):
+                breaker.call(fail, ConnectionError())
+            breaker.call(int)
+        histories.append(record.events)
+        breaker.force_open()
+        breaker.force_close()
+    assert histories[0] == histories[1]
+    assert histories[0][1]["generation"] == 1
+
+
+def test_a_run_that_begins_with_a_change_of_state() -> None:
+    """The state before the first change that is seen is the first."""
+    breaker = CircuitBreaker()
+    with observed() as record:
+        breaker.force_open()
+    assert record.of("breaker.transition")[0]["generation"] == 2
+
+
 def test_nothing_is_written_outside_the_run() -> None:
     """While no run is in force, and after the observers are gone, calls leave no trace."""
     breaker = CircuitBreaker()
