@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from harness.errors import EnvironmentFailed, HarnessError, UsageError
 
@@ -28,10 +30,18 @@ INTERRUPTED, USAGE, FINDING, ERROR, UNSURE, OK = 130, 2, 1, 3, 4, 0
 _EXTRAS = {"moto": "moto", "toxiproxy": "live", "locust": "load", "pytest": "pytest"}
 
 
-def main() -> None:
+def main() -> NoReturn:
     """The console script: never returns. Starts itself anew with a fixed hash seed first."""
-    _fix_hash_seed()
-    sys.exit(run_command(sys.argv[1:]))
+    try:
+        _fix_hash_seed()
+        code = run_command(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = _say("interrupted", INTERRUPTED)
+    except Exception:
+        # A defect of ours. Python's own exit code would be 1, which means a violation here.
+        traceback.print_exc()
+        code = ERROR
+    sys.exit(code)
 
 
 def _fix_hash_seed() -> None:
