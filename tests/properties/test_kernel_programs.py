@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -68,3 +72,37 @@ def test_what_every_run_obeys(program: Program, seed: int) -> None:
         elif kind == "clock":
             assert rest == [(1_893_456_000_000_000 + now_us) / 1e6, (100_000_000_000 + now_us) / 1e6]
     assert all(process in {"p0", "p1", "p2", "p3"} for process in dead)
+
+
+_PROGRAM: Program = [
+    [("thread", [("sleep", 1), ("locked", 0, 2), ("draw",)]), ("locked", 0, 1), ("get", 3), ("clock",), ("draw",)],
+    [("put", 5), ("sleep", 1), ("locked", 0, 1), ("pause", 0, 2), ("set",), ("fail",)],
+    [("wait", 4), ("thread", [("locked", 1, 1), ("get", 2)]), ("sleep", 1), ("locked", 1, 2), ("crash", 1), ("draw",)],
+    [("locked", 1, 1), ("sleep", 2), ("draw",), ("thread", [("put", 1), ("put", 2)])],
+]
+
+
+def test_the_hash_seed_and_the_process_change_nothing() -> None:
+    """Separate processes under PYTHONHASHSEED 0, 1 and 777 observe the same runs."""
+    program = (
+        "from harness.sim import patches; patches.install()\n"
+        "from tests.properties.programs import run\n"
+        "from tests.properties.test_kernel_programs import _PROGRAM\n"
+        "print([run(_PROGRAM, seed) for seed in range(20)])\n"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=Path(__file__).resolve().parents[2],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout
+        for hash_seed in ("0", "1", "777")
+    }
+    assert len(outputs) == 1
+    (output,) = outputs
+    assert len(output) > 10_000
+    assert output.strip() == str([run(_PROGRAM, seed) for seed in range(20)])
