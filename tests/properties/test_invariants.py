@@ -44,12 +44,12 @@ _actions = st.lists(
 
 
 def deliveries(actions: list[tuple[str, int, str]]) -> HistoryBuilder:
-    """A history in which anything happens to messages m0 to m5, sent before or not."""
+    """A history in which anything at all happens to the messages that were sent, and to their keys."""
     h = HistoryBuilder()
     key_of: dict[str, str] = {}
     copies = 0
     for action, number, key in actions:
-        message = f"m{number}"
+        message = f"m{number % copies}" if copies else ""
         if action in ("send", "resend", "dead letter"):
             message = f"m{copies}"
             copies += 1
@@ -207,7 +207,7 @@ def test_effects_once(actions: list[tuple[str, int, str]]) -> None:
 
 
 _FIFO = st.lists(
-    st.tuples(st.sampled_from(("send", "effect", "effect", "move", "delete")), st.integers(0, 5)), max_size=25
+    st.tuples(st.sampled_from(("send", "send", "effect", "effect", "move", "delete")), st.integers(0, 7)), max_size=25
 )
 
 
@@ -218,15 +218,16 @@ def test_fifo_order(actions: list[tuple[str, int]]) -> None:
     h = HistoryBuilder(fifo=True)
     sent: list[str] = []
     for action, number in actions:
-        key = str(number)
         if action == "send":
-            if key not in sent:
-                sent.append(key)
-                h.send(f"m{key}", key=key, group=f"g{number % 2}")
-        elif action == "effect":
-            h.effect(key)
-        elif key in sent:
-            getattr(h, action)(f"m{key}")
+            key = str(len(sent))
+            sent.append(key)
+            h.send(f"m{key}", key=key, group=f"g{len(sent) // 4}")
+        elif sent:
+            key = sent[number % len(sent)]
+            if action == "effect":
+                h.effect(key)
+            else:
+                getattr(h, action)(f"m{key}")
     h.end()
     (verdict,) = h.judged([invariants.fifo_order()]).finish()
     assert (verdict.status == "violated") == _overtaken(h.events, sent)
@@ -240,7 +241,7 @@ def _overtaken(events: list[Event], sent: list[str]) -> bool:
         since = first("send", later)
         done = first("effect", later, since)
         for earlier in sent[:place]:
-            if int(earlier) % 2 != int(later) % 2 or done == 10**9:
+            if (int(earlier) + 1) // 4 != (int(later) + 1) // 4 or done == 10**9:
                 continue
             mine = first("effect", earlier, first("send", earlier))
             if mine < done:
@@ -255,10 +256,26 @@ def _overtaken(events: list[Event], sent: list[str]) -> bool:
 
 _breaker_steps = st.lists(
     st.tuples(
-        st.sampled_from(("begin", "success", "failure", "ignored", "open", "half_open", "closed")),
+        st.sampled_from(
+            (
+                "begin",
+                "success",
+                "failure",
+                "ignored",
+                "begin and success",
+                "begin and failure",
+                "begin and failure",
+                "next",
+                "next",
+                "open",
+                "half_open",
+                "closed",
+            )
+        ),
         st.integers(1, 4),
         st.sampled_from((1.0, 30.0, 60.0)),
     ),
+    min_size=4,
     max_size=25,
 )
 
@@ -271,16 +288,19 @@ def breaker_history(steps: list[tuple[str, int, float]]) -> HistoryBuilder:
     running: dict[int, tuple[str, int]] = {}
     for step, call, wait in steps:
         at = h.t + wait
-        if step == "begin":
+        if step.startswith("begin"):
             if call not in running:
                 running[call] = (state, generation)
                 h.begin(call, state, generation, at=at)
-        elif step in ("open", "half_open", "closed"):
+            step, at = step[len("begin and ") :], at + 1
+        if step == "next":
+            step = {"closed": "open", "open": "half_open", "half_open": "closed"}[state]
+        if step in ("open", "half_open", "closed"):
             if step != state:
                 generation += 1
                 h.transition(state, step, generation, at=at)
                 state = step
-        elif call in running:
+        elif step and call in running:
             began, of = running.pop(call)
             h.called(call, step, began, of, at=at)
     h.end()

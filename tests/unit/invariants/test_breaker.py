@@ -138,6 +138,22 @@ class TestOpens:
         h.called(4, "failure")
         assert h.judge(invariants.breaker_opens()).status == "holds"
 
+    def test_late_failures_do_not_count(self) -> None:
+        """The failure of a call from an earlier closed state is none of the present one's."""
+        h = HistoryBuilder()
+        h.breaker(failure_threshold=2)
+        h.begin(9)
+        for call in (1, 2):
+            h.call(call, "failure")
+        h.transition("closed", "open", 2, at=h.t)
+        h.transition("open", "half_open", 3, at=h.t + 60)
+        h.call(3, "success", "half_open", 3)
+        h.transition("half_open", "closed", 4, at=h.t)
+        h.called(9, "failure", "closed", 1)
+        own = h.call(4, "failure", "closed", 4)
+        change = h.transition("closed", "open", 5, at=h.t)
+        assert h.judge(invariants.breaker_opens()).evidence == (own, change)
+
     @pytest.mark.parametrize("told", ["before", "after"])
     def test_the_order_within_an_instant_does_not_matter(self, told: str) -> None:
         """The change may be told before or after the failure that caused it, at the same instant."""
