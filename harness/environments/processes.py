@@ -98,7 +98,7 @@ class ProcessTable:
         self._clocks: dict[str, tuple[int, float]] = {}  # offset and rate of each one's machine
         self._successors: set[int] = set()  # ids of process values that are started again when they end
         self._isolated: dict[int, dict[str, ModuleType]] = {}  # modules by id of the process value
-        self._before = {name: sys.modules[name] for name in self._names(sys.modules)}
+        self._before = {name: sys.modules[name] for name in self._names(sys.modules)} if scenario.isolate else {}
         self.failures: list[str] = []  # tracebacks of processes that ended by an exception
 
     def start_all(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ from harness.scenario import Scenario, Workload
 from harness.sim.kernel import Kernel
 from harness.sim.services.sqs import SqsService
 
-__all__ = ["Sender", "body_text", "message_key"]
+__all__ = ["Sender", "body_text", "key_reader"]
 
 
 def body_text(value: object) -> str:
@@ -25,23 +26,26 @@ def body_text(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def message_key(workload: Workload, number: int, value: object) -> str:
-    """The key of message *number*, whose body is *value*.
+def key_reader(workload: Workload) -> Callable[[int, object], str]:
+    """The function that gives the key of a message from its number and body.
 
-    Raises:
-        ScenarioError: the body has nothing at the workload's path.
+    It raises ScenarioError where a body has nothing at the workload's path.
     """
     if workload.key is None:
-        return str(number)
-    document = orjson.loads(value) if isinstance(value, str) else value
-    found = compile_path(workload.key, field="workload.key")(document)
-    if found is None:
-        raise ScenarioError(
-            f"{workload.key!r} names nothing in the body of message {number}",
-            field="workload.key",
-            remedy="Give a JSON path that every body has, such as $.order_id",
-        )
-    return key_text(found)
+        return lambda number, value: str(number)
+    find = compile_path(workload.key, field="workload.key")
+
+    def read(number: int, value: object) -> str:
+        found = find(orjson.loads(value) if isinstance(value, str) else value)
+        if found is None:
+            raise ScenarioError(
+                f"{workload.key!r} names nothing in the body of message {number}",
+                field="workload.key",
+                remedy="Give a JSON path that every body has, such as $.order_id",
+            )
+        return key_text(found)
+
+    return read
 
 
 class Sender:
@@ -67,6 +71,7 @@ class Sender:
         self._keys = keys
         self._ends_us = None if scenario.duration is None else round(scenario.duration * 1_000_000)
         self._number = 0
+        self._key = key_reader(workload)
 
     def start(self) -> None:
         """Schedule the first message."""
@@ -97,7 +102,7 @@ class Sender:
     def _send(self, number: int) -> None:
         workload = self._workload
         value = workload.body(number)
-        key = message_key(workload, number + self._first if workload.key is None else number, value)
+        key = self._key(number + self._first if workload.key is None else number, value)
         attributes: dict[str, Any] | None = dict(workload.attributes(number)) if workload.attributes else None
         meant = body_text(value)
         body, attributes = self._engine.workload_body(workload.to, number, key, meant, attributes)

@@ -381,7 +381,14 @@ class FaultEngine:
         if not reach:
             return False
         now_us = self.kernel.now_us
-        return any(not one.spent and one.start_us <= now_us + within_us and now_us < one.end_us for one in reach)
+        until_us = now_us + within_us
+        for one in reach:
+            if one.spent or one.start_us > until_us or now_us >= one.end_us:
+                continue
+            if one.nth is not None and one.side == "before" and one.seen + 1 < one.nth and not one.remembered:
+                continue  # the passing comes now, and it is not yet the n-th
+            return True
+        return False
 
     # what happens when a fault strikes
 
