@@ -73,6 +73,7 @@ def paint_rates(ax: Axes, series: Series, caption: Caption, theme: Theme) -> Non
             fontsize=7.8,
             color=theme.soft,
             va="top",
+            bbox={"facecolor": theme.panel, "edgecolor": "none", "pad": 0.6},
         )
 
 
