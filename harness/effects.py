@@ -347,7 +347,8 @@ class _RedisWatch:
         if command not in self._aliases or not _wrote(command, arguments, reply):
             return
         for key in self._keys(arguments):
-            self._written.append((self._bench.now_us(), (database, arguments[0]), key))
+            if self._bench.redis.may_lose:
+                self._written.append((self._bench.now_us(), (database, arguments[0]), key))
             self._bench.record_effect(self._effect.name, key, self._effect.source)
 
     def _keys(self, arguments: list[bytes]) -> list[str | None]:

@@ -135,6 +135,7 @@ class SimulatedRun:
         self.redis = made.redis = self._actions.redis = RedisServer(
             made, seeds.stream("redis"), history_seconds=_longest_failover(plan)
         )
+        self.redis.may_lose = any(fault.kind in ("failover", "flushed") for fault in plan)
         self.http = made.http = HttpStubs(made)
         self.keys = KeyBook(scenario)
         self.quiet = QuietPeriod(scenario, record)

@@ -62,6 +62,8 @@ class RedisServer:
         self._history_seconds = history_seconds
         self._engine: Engine | None = None
         self._next_port = 40_000
+        #: Whether data may be lost in this run; if not, nobody need remember what was written.
+        self.may_lose = True
         self.observers: list[RedisObserver] = []
         self.loss_observers: list[LossObserver] = []
         for renew in list(on_new_server):
