@@ -1,11 +1,8 @@
-"""Virtual time and the seeded scheduler: ordinary synchronous Python, one thread, the same run for the same seed.
+"""A simulation: processes of actors in virtual time, on one thread; the same run for the same seed.
 
-An :class:`Actor` runs in a greenlet and gives way when it sleeps or parks.
-The next to run is the one with the earliest virtual time (whole
-microseconds); among those runnable at the same instant a choice is made and
-recorded in ``decisions``. Running actors switch directly to each other; the
-hub (the greenlet that called :meth:`Kernel.run`) starts new ones, because a
-greenlet inherits the recursion depth of whoever starts it, and runs timers.
+The scheduler (:mod:`harness.sim.scheduler`) says who runs next. The hub, the
+greenlet that called :meth:`Kernel.run`, starts new actors, because a greenlet
+inherits the recursion depth of whoever starts it, and runs timers.
 
 A crash is a SIGKILL: the actors of the process are never resumed and never
 thrown into, so that no ``finally`` of theirs runs. They stay referenced until
@@ -16,20 +13,19 @@ every kernel call is refused.
 from __future__ import annotations
 
 import gc
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from heapq import heappop, heappush
 from random import Random
-from typing import Any, NoReturn
+from typing import Any
 
 from greenlet import getcurrent
 
 from harness import compat
-from harness.errors import Deadlock, NestedSimulation, Runaway, SimulationError
+from harness.errors import Deadlock, NestedSimulation, SimulationError
 from harness.seeds import Seeds
 from harness.sim import ending
 from harness.sim.actors import Actor, RunOver, Timer
 from harness.sim.process import EPOCH_US, MONOTONIC_US, Process
+from harness.sim.scheduler import NEVER, Scheduler
 from harness.sim.stacks import Stack, listing
 from harness.sim.watchdog import Watchdog
 from harness.sim.workers import Workers
@@ -38,15 +34,13 @@ __all__ = ["EPOCH_US", "MONOTONIC_US", "Actor", "Kernel", "Process", "RunOver", 
 
 _get_running_loop, _set_running_loop = compat.running_loop()
 
-_NEVER = 1 << 62  # later than any virtual time
 _SPIN_READS = 1_000  # clock reads without giving way, after which each takes _SPIN_US
 _SPIN_US = 1_000
-_REFUSALS = 100  # calls refused after the end, after which an actor is left where it is
 
 _running: Kernel | None = None  # at most one in a process
 
 
-class Kernel:
+class Kernel(Scheduler):
     """One simulation. ``run()`` may be called several times; ``close()`` ends it.
 
     Args:
@@ -72,14 +66,7 @@ class Kernel:
         watchdog_seconds: float = 10.0,
         tape: Sequence[int] | None = None,
     ) -> None:
-        self.seeds = seeds
-        self.now_us = 0
-        self.steps = 0
-        self.current: Actor | None = None
-        self.decisions: list[int] = []
-        self.last_event: int | None = None
-        self.stop_reason: str | None = None
-        self.closing = False
+        super().__init__(seeds, max_steps, tape)
         self.on_process_switch: Callable[[Process | None, Process], None] | None = None
         self.on_exit: Callable[[Actor, BaseException | None], None] | None = None
         self.on_sleep: Callable[[], object] | None = None  # the current actor calls time.sleep
@@ -88,36 +75,19 @@ class Kernel:
         self.refused: list[SimulationError] = []  # what code inside asked of the real world
         self.processes: list[Process] = []
         self.identities = 0  # how many actors there have been: the last one's ident
-        self.lock_waiters: dict[Actor, Any] = {}  # who waits for which contended lock
-        self._max_steps = max_steps
-        self._tape = tape
-        self._random: Callable[[], float] | None = None
-        self.last_uuid1 = 0
         self.hashes = 0  # how many objects were given a hash by order of creation
+        self.last_uuid1 = 0
+        self.lock_waiters: dict[Actor, Any] = {}  # who waits for which contended lock
         self._ids: Random | None = None
         self._hub_random: Random | None = None
-        self._sequence = 0
-        self._heap: list[tuple[int, int, Actor | Timer]] = []
-        self._ready: list[Actor] = []  # runnable now, first come first
-        self._timers: deque[Timer] = deque()  # due now
-        self._until_us = _NEVER
-        self.hub: Any = None  # the greenlet that called run()
-        self._next: Actor | None = None  # what the hub is to start
-        self._process: Process | None = None
         self._environ: object = None  # the real os.environ's data while a process's own is in force
         self._incarnations: dict[str, int] = {}
-        self._failure: BaseException | None = None
         self._gc_was_on = False
         self._begun = False
         self._workers = Workers()
         self._watchdog = Watchdog(self, watchdog_seconds)
 
-    # -- what a run consists of -------------------------------------------------------------------
-
-    @property
-    def now(self) -> float:
-        """Virtual seconds since the start."""
-        return self.now_us / 1e6
+    # -- what a run consists of --------------------------------------------------------------------
 
     @property
     def closed(self) -> bool:
@@ -176,183 +146,6 @@ class Kernel:
             self._make_ready(actor)
         return actor
 
-    # -- giving way -------------------------------------------------------------------------------
-
-    def sleep_us(self, us: int) -> None:
-        """The current actor sleeps, for one microsecond at least. Signal handlers run meanwhile (PEP 475)."""
-        actor = self.current
-        if actor is None:
-            self._no_actor("sleep")
-        actor.reads = 0
-        until_us = self.now_us + (us if us > 1 else 1)
-        self._sequence = actor.due = sequence = self._sequence + 1
-        heappush(self._heap, (until_us, sequence, actor))
-        self._switch(actor)
-        while actor.pending is not None:
-            self._handle_signals(actor)
-            if self.now_us >= until_us:
-                return
-            self._push(until_us, actor)
-            self._switch(actor)
-
-    def park(self, until_us: int | None = None) -> bool:
-        """The current actor waits until ``wake()`` (True) or until *until_us* has come (False).
-
-        After a signal handler that waited itself, True may be spurious.
-        """
-        actor = self.current
-        if actor is None:
-            self._no_actor("wait")
-        actor.reads = 0
-        actor.woken = False
-        while True:
-            actor.waiting = True
-            if until_us is not None:
-                if until_us > self.now_us:
-                    self._push(until_us, actor)
-                else:
-                    actor.waiting = False
-                    self._make_ready(actor)
-            self._switch(actor)
-            if actor.pending is None:
-                return actor.woken
-            woken = actor.woken
-            actor.waiting = False
-            actor.missed = False
-            self._handle_signals(actor)
-            if woken or actor.missed:
-                return True
-            if until_us is not None and until_us <= self.now_us:
-                return False
-            actor.woken = False
-
-    def wake(self, actor: Actor) -> None:
-        """Make a parked *actor* runnable now; nothing if it does not wait."""
-        if actor.waiting:
-            if self.closing:
-                return
-            actor.waiting = False
-            actor.woken = True
-            actor.cause = self.last_event
-            if actor.pending is None:  # else a signal has made it runnable already
-                actor.due = 0
-                self._make_ready(actor)
-        elif actor.handling:
-            actor.missed = True
-
-    def call_at(self, at_us: int, function: Callable[[], object]) -> Timer:
-        """Run *function* in the hub at *at_us*, before actors runnable at that instant. It must not wait."""
-        if self.closing:
-            self.refuse()
-        self._sequence = sequence = self._sequence + 1
-        timer = Timer(function, sequence)
-        if at_us > self.now_us:
-            heappush(self._heap, (at_us, sequence, timer))
-        else:
-            self._timers.append(timer)
-        return timer
-
-    def _push(self, at_us: int, actor: Actor) -> None:
-        self._sequence = actor.due = sequence = self._sequence + 1
-        heappush(self._heap, (at_us, sequence, actor))
-
-    def _make_ready(self, actor: Actor) -> None:
-        held = actor.process.held
-        (self._ready if held is None else held).append(actor)
-
-    def _no_actor(self, what: str) -> NoReturn:
-        if self.closing:
-            raise RunOver
-        raise SimulationError(f"code that runs in no process (a timer, the set-up of the run) cannot {what}")
-
-    # -- switching --------------------------------------------------------------------------------
-
-    def _switch(self, actor: Actor) -> None:
-        """Give way. Returns when *actor*, the current one, is resumed."""
-        if self.closing:
-            self.refuse()
-        following = self._pick()
-        if following is actor:
-            return
-        loop = _get_running_loop()
-        if loop is not None:
-            _set_running_loop(None)
-        actor.greenlet = getcurrent()
-        if following is None or following.greenlet is None:
-            self._next = following
-            self.current = None
-            self.hub.switch()
-        else:
-            self.current = following
-            if following.process is not self._process:
-                self._enter(following.process)
-            following.greenlet.switch()
-        if loop is not None:
-            _set_running_loop(loop)
-
-    def _pick(self) -> Actor | None:
-        """The next actor to run; None if the hub has something to do first."""
-        if self._timers:
-            return None
-        ready = self._ready
-        if not ready:
-            heap = self._heap
-            while True:
-                if not heap:
-                    return None
-                at_us, sequence, thing = heap[0]
-                if thing.due != sequence:  # cancelled, woken before, or killed
-                    heappop(heap)
-                elif at_us > self._until_us:
-                    return None
-                else:
-                    heappop(heap)
-                    self.now_us = at_us
-                    self._gather(thing, at_us)
-                    if self._timers:
-                        return None
-                    if ready:
-                        break
-        waiting = len(ready)
-        actor = ready.pop() if waiting == 1 else ready.pop(self._choose(waiting))
-        self.steps = steps = self.steps + 1
-        if steps > self._max_steps:
-            ready.insert(0, actor)
-            self.call_at(0, self._run_away)
-            return None
-        return actor
-
-    def _gather(self, thing: Actor | Timer, at_us: int) -> None:
-        """*thing* is due at *at_us*, which is now; so may be others."""
-        heap = self._heap
-        while True:
-            if thing.__class__ is Timer:
-                self._timers.append(thing)
-            else:
-                thing.due = 0
-                thing.waiting = False  # type: ignore[union-attr]  # an Actor
-                held = thing.process.held  # type: ignore[union-attr]
-                (self._ready if held is None else held).append(thing)  # type: ignore[arg-type]
-            while True:
-                if not heap or heap[0][0] != at_us:
-                    return
-                _, sequence, thing = heappop(heap)
-                if thing.due == sequence:
-                    break
-
-    def _choose(self, among: int) -> int:
-        tape = self._tape
-        if tape is None:
-            random = self._random
-            if random is None:
-                random = self._random = self.seeds.stream("scheduler").random
-            choice = int(random() * among)
-        else:
-            made = len(self.decisions)
-            choice = tape[made] % among if made < len(tape) else 0
-        self.decisions.append(choice)
-        return choice
-
     def _enter(self, process: Process | None) -> None:
         """Make *process*'s memory the one in force: environ, and what the environment swaps."""
         before = self._process
@@ -370,7 +163,7 @@ class Kernel:
         if process is not None and self.on_process_switch is not None:
             self.on_process_switch(before, process)
 
-    # -- the hub ----------------------------------------------------------------------------------
+    # -- the hub -----------------------------------------------------------------------------------
 
     def run(self, until_us: int | None = None) -> str:
         """Run until nothing can run any more ("idle"), until *until_us* ("until") or until ``stop()`` ("stopped").
@@ -387,7 +180,7 @@ class Kernel:
         if self.closing:
             raise SimulationError("this kernel is closed")
         self.hub = getcurrent()
-        self._until_us = _NEVER if until_us is None else until_us
+        self._until_us = NEVER if until_us is None else until_us
         self._begin()
         loop = _get_running_loop()
         _set_running_loop(None)
@@ -497,47 +290,7 @@ class Kernel:
             raise Deadlock(f"nothing can ever run again, and these wait: {names}\n\n{listing(stacks)}", stacks)
         return "idle"
 
-    def _run_away(self) -> NoReturn:
-        stacks = self.stacks()
-        raise Runaway(
-            f"the run did not come to rest within {self._max_steps} steps; virtual time is {self.now:.6f} s. "
-            f"Something repeats without end (a loop without a sleep?)\n\n{listing(stacks)}",
-            stacks,
-        )
-
-    def stop(self, reason: str) -> None:
-        """``run()`` returns "stopped" at the next switch, and at each later call."""
-        if self.stop_reason is None:
-            self.stop_reason = reason
-            self._timers.append(Timer(lambda: None, 1))
-
-    def fail(self, error: BaseException) -> NoReturn:
-        """End ``run()`` with *error*, from an actor that is left where it is; it is not resumed."""
-        actor = self.current
-        if actor is None:
-            raise error
-        self._failure = error
-        self._leave(actor)
-
-    def fail_soon(self, error: BaseException) -> None:
-        """End ``run()`` with *error* at the next switch."""
-
-        def raise_it() -> NoReturn:
-            raise error
-
-        self._timers.append(Timer(raise_it, 1))
-
-    def _leave(self, actor: Actor) -> NoReturn:
-        """Go to the hub for good: the current actor is not resumed before ``close()``, if ever."""
-        actor.greenlet = getcurrent()
-        actor.loop = _get_running_loop()
-        _set_running_loop(None)
-        self.current = None
-        self._next = None
-        self.hub.switch()
-        raise RunOver
-
-    # -- clocks -----------------------------------------------------------------------------------
+    # -- clocks ------------------------------------------------------------------------------------
 
     def read_wall_us(self) -> int:
         """The current process's wall clock, in microseconds since 1970. A clock read counts (see ``_spin``)."""
@@ -566,7 +319,7 @@ class Kernel:
         self.sleep_us(_SPIN_US)
         actor.reads = reads
 
-    # -- processes --------------------------------------------------------------------------------
+    # -- processes ---------------------------------------------------------------------------------
 
     def crash(self, process: Process) -> None:
         """SIGKILL: no actor of *process* ever runs again. Does not return if the current actor is one of them."""
@@ -641,37 +394,7 @@ class Kernel:
     def _handle_signals(self, actor: Actor) -> None:
         ending.handle_signals(self, actor)
 
-    def pause_for_signal(self) -> None:
-        """The current actor waits until a signal handler has run in it (``signal.pause``)."""
-        actor = self.current
-        if actor is None:
-            self._no_actor("wait for a signal")
-        actor.reads = 0
-        while actor.pending is None:
-            actor.waiting = True
-            self._switch(actor)
-            actor.waiting = False
-        self._handle_signals(actor)
-
-    def interrupt(self, actor: Actor) -> None:
-        """Resume a sleeping or parked actor so that it handles its pending signals."""
-        if actor.due or actor.waiting:
-            actor.due = 0
-            self._make_ready(actor)
-
-    # -- the end ----------------------------------------------------------------------------------
-
-    def refuse(self) -> NoReturn:
-        """Refuse a call because the run is over: raises RunOver, and leaves an actor that will not have it.
-
-        Services and recorders call it when ``closing`` is set.
-        """
-        actor = self.current
-        if actor is not None:
-            actor.refusals += 1
-            if actor.refusals > _REFUSALS:
-                self._leave(actor)
-        raise RunOver
+    # -- the end -----------------------------------------------------------------------------------
 
     def close(self) -> None:
         """End the run: unwind what still lives, silently, with every kernel call refused. Idempotent."""
@@ -698,7 +421,7 @@ class Kernel:
                     gc.enable()
                 gc.collect(0)
 
-    # -- what is seen from outside ----------------------------------------------------------------
+    # -- what is seen from outside -----------------------------------------------------------------
 
     def blocked(self) -> list[str]:
         """The names of the living actors that wait without a deadline."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.sim import real, world
 from harness.sim.patches.refusal import refuse
+from harness.sim.patches.swap import keep
 from harness.sim.patches.time import to_us
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def _refusing(name: str) -> Callable[..., Any]:
 
 
 _signals = _Signals()
-_REFUSED = {name: _refusing(name) for name in ("sigwait", "sigwaitinfo", "sigtimedwait", "set_wakeup_fd")}
+_REFUSED = keep({name: _refusing(name) for name in ("sigwait", "sigwaitinfo", "sigtimedwait", "set_wakeup_fd")})
 
 
 def pairs() -> list[tuple[object, object]]:
