@@ -10,8 +10,9 @@ of it. What the loop sees to:
 * a heartbeat extends the deliveries that are held, begun or not;
 * in a FIFO queue the rest of a group is given back when one of it comes back,
   so that order is kept;
-* what was handled and could not be deleted is deleted, not handled again, when
-  it comes back to this process;
+* what was handled is deleted, not handled again, when it comes back to this
+  process: because it could not be deleted, or because a standard queue delivers
+  it once more;
 * :meth:`MessageLoop.stop` (safe in a signal handler) lets the handlers end and
   gives back what was not begun.
 """
@@ -123,7 +124,7 @@ class MessageLoop:
         self._finished_serving = False
         self._crash: BaseException | None = None
         self._unacknowledged: list[Delivery] = []
-        self._handled = RecentIds()  # handled, but not known to be deleted
+        self._handled = RecentIds()  # handled, whether the delete went through or not
         self._active: set[str] = set()  # being handled in this process
         self._blameless = RecentIds()  # receives that the message is not to blame for
         self._troubled = RecentIds(1_000)  # heads of FIFO groups that came back: when they stop to count
@@ -359,7 +360,7 @@ class MessageLoop:
 
     def _outcome(self, delivery: Delivery) -> Outcome:
         if delivery.id in self._handled:
-            self.report("already-handled", delivery, detail="by this process, which could not delete it")
+            self.report("already-handled", delivery, detail="by this process")
             return DONE
         try:
             return self._process(delivery)
@@ -478,7 +479,6 @@ class MessageLoop:
                 if classify(failure) is Classification.PERMANENT:
                     break
             else:
-                self._handled.pop(delivery.id)
                 self.report("deleted", delivery)
                 return True
         with delivery.lock:
@@ -507,7 +507,6 @@ class MessageLoop:
                 if str(number) in deleted:
                     with delivery.lock:
                         delivery.settled = True
-                    self._handled.pop(delivery.id)
                     self.report("deleted", delivery)
                 elif not self._delete(delivery):
                     self._block_group(delivery)

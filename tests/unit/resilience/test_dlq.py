@@ -232,6 +232,27 @@ def test_delete_failure_is_retried_and_not_handled_again() -> None:
     assert not s.sqs.queues[MAIN]
 
 
+def test_delivery_after_delete_is_not_handled_again() -> None:
+    """A standard queue delivers a message once more after its delete: this process knows it, whatever its count."""
+    s = Setup()
+    s.sqs.put(MAIN, "b")
+    again: list[Any] = []
+
+    def notice(event: ConsumerEvent) -> None:
+        if event.kind == "deleted" and not again:
+            again.append(ghost)
+            ghost.receives = 7
+            ghost.visible_at = 0
+            s.sqs.queues[MAIN].append(ghost)
+
+    ghost = s.sqs.queues[MAIN][0]
+    s.handler.listeners.append(notice)
+    s.run()
+    assert s.handled == ["b"]
+    assert s.sqs.queues[MAIN] == []
+    assert s.dead() == []
+
+
 def test_batched_deletes_repair_partial_failure() -> None:
     """With deletes in batches, an entry that SQS refuses is deleted one by one."""
     s = Setup(options=ConsumerOptions(heartbeat=False, acknowledge_together=10))
