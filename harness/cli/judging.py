@@ -21,22 +21,20 @@ def specs_of(history: History, file: str) -> tuple[list[Spec], list[str]]:
         HistoryError: the header's invariants are not as this version writes them.
     """
     from harness import invariants
+    from harness.errors import UsageError
 
     specs: list[Spec] = []
     unknown: list[str] = []
     for number, one in enumerate(history.header.get("invariants") or ()):
         if not isinstance(one, Mapping) or not isinstance(one.get("name"), str):
             raise _bad(file, number, "is no invariant")
-        name = one["name"].replace("-", "_")
-        factory = getattr(invariants, name, None) if name in invariants.__all__ else None
-        if factory is None:
+        if one["name"] not in invariants.NAMES:
             unknown.append(one["name"])
             continue
         try:
-            spec: Spec = factory(**(one.get("parameters") or {}))
-        except TypeError as error:
-            raise _bad(file, number, f"does not fit ({error})") from None
-        specs.append(spec.where_observed() if one.get("optional") else spec)
+            specs += invariants.from_json([one])  # with the parameters that the fault model gave it
+        except UsageError as error:
+            raise _bad(file, number, f"does not fit ({error.message})") from None
     return specs, unknown
 
 

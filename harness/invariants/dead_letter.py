@@ -36,7 +36,6 @@ class PoisonContained(ExcusingInvariant):
         super().__init__(excused)
         self._within = within
         self._limits: dict[str, int] = {}
-        self._first: dict[str, int] = {}
         self._handled: set[str] = set()
         self._repeated = 0
         self._handlers = False
@@ -56,11 +55,9 @@ class PoisonContained(ExcusingInvariant):
 
     def on_receive(self, event: Event) -> None:
         count = event.get("receive_count") or 0
-        message = event["message"]
         if count < 2:
-            self._first[message] = event["n"]
             return
-        copy = self.ledger.copies.get(message)
+        copy = self.ledger.copies.get(event["message"])
         if copy is None or copy.role == DEAD_LETTER:
             return
         entry = copy.entry
@@ -77,7 +74,7 @@ class PoisonContained(ExcusingInvariant):
         self.violate(
             f'message "{entry.key}" was delivered {count} times without an effect; at most {limit} allowed before it '
             "is dead-lettered or quarantined",
-            self._first.get(message, 0),
+            copy.first_n,
             event["n"],
         )
 

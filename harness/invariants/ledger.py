@@ -86,7 +86,18 @@ class Duplicate(NamedTuple):
 class Copy:
     """One message: a copy of its key in one queue."""
 
-    __slots__ = ("entry", "gone", "message", "queue", "received_n", "receives", "role", "sent_n", "visible_at")
+    __slots__ = (
+        "entry",
+        "first_n",
+        "gone",
+        "message",
+        "queue",
+        "received_n",
+        "receives",
+        "role",
+        "sent_n",
+        "visible_at",
+    )
 
     def __init__(self, message: str, entry: Entry, queue: str, role: int, sent_n: int) -> None:
         self.message = message
@@ -94,7 +105,8 @@ class Copy:
         self.queue = queue
         self.role = role
         self.sent_n = sent_n
-        self.received_n = 0
+        self.first_n = 0  # the first receive
+        self.received_n = 0  # the last one
         self.receives = 0
         self.visible_at = 0.0  # seconds; later than the end of the run = in flight (or delayed)
         self.gone = False
@@ -213,7 +225,9 @@ class Ledger(Book):
         copy = self.copies.get(event["message"])
         if copy is None:
             return
-        copy.received_n = event["n"]
+        number = copy.received_n = event["n"]
+        if not copy.receives:
+            copy.first_n = number
         copy.receives += 1
         visible_at = event.get("visible_at")
         if visible_at is not None:

@@ -93,8 +93,10 @@ class RecoversWithin(LedgerInvariant):
     """After the last fault's end the first success comes within *seconds*.
 
     A success is a declared effect, or, where none is declared, a source
-    message acknowledged. Judged where there was something to do: a message
-    was queued at that end or was sent after it.
+    message acknowledged. Where all that was queued at that end could only be
+    put aside (a dead letter, a quarantine), having done so is one. Judged
+    where there was something to do: a message was queued at that end or was
+    sent after it.
     """
 
     name = "recovers-within"
@@ -141,14 +143,17 @@ class RecoversWithin(LedgerInvariant):
         if self._work_t is None:
             return self.inconclusive("nothing was left to do after the last fault: let the workload go on for longer")
         begins = max(self._work_t, ledger.fault_t)
-        if self._success_t is not None:
-            took = max(0.0, self._success_t - begins)
+        success, shown = self._success_t, ledger.effect_after_n
+        if success is None and ledger.pending_at_end and not ledger.effect_due:
+            success, shown = ledger.drained_t, ledger.drained_n
+        if success is not None:
+            took = max(0.0, success - begins)
             if took <= self._seconds:
                 return self.holds(f"the first success came {took:.3f} s after the last fault")
             return self.violate(
                 f"the first success came {took:.3f} s after the last fault; {self._seconds:g} s allowed",
                 ledger.fault_n,
-                ledger.effect_after_n,
+                shown,
             )
         if ledger.ended and ledger.end_t - begins >= self._seconds:
             return self.violate(

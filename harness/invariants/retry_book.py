@@ -69,6 +69,7 @@ class RetryBook(Book):
             "retry.policy": self._on_policy,
             "retry.attempt": self._on_attempt,
             "retry.sleep": self._on_sleep,
+            "retry.end": self._on_end,
             "process.start": self._on_process_start,
             "call.failed": self._on_failed,
             **dict.fromkeys(_PROGRESS, self._on_progress),
@@ -95,7 +96,7 @@ class RetryBook(Book):
 
     def _on_attempt(self, event: Event) -> None:
         if event.get("attempt") == 1:
-            # Forgotten here and not at retry.end: a listener may tell of the end before the last attempt.
+            # Numbers begin anew where a process does.
             self.calls.pop((event["actor"].partition("/")[0], event["policy"], event.get("call")), None)
         call = self.call = self._of(event)
         call.attempts = max(call.attempts + 1, event.get("attempt") or 0)
@@ -108,6 +109,9 @@ class RetryBook(Book):
         call = self.call = self._of(event)
         call.sleep = event
         call.waited += event["delay"]
+
+    def _on_end(self, event: Event) -> None:
+        self.calls.pop((event["actor"].partition("/")[0], event["policy"], event.get("call")), None)
 
     def _on_process_start(self, event: Event) -> None:
         process = event.get("process") or event["actor"]

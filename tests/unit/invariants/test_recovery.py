@@ -133,6 +133,14 @@ class TestRecoversWithin:
         assert h.judge(invariants.recovers_within(4)).status == "holds"
         assert h.judge(invariants.recovers_within(2)).status == "violated"
 
+    def test_putting_aside_what_is_left_is_a_success(self) -> None:
+        """If only a poison message was left, its dead letter is the success."""
+        h = HistoryBuilder()
+        h.send("m1", key="1")
+        h.strike("handler.before", "poison", key="1", at=5)
+        h.move("m1", at=6)
+        assert h.judge(invariants.recovers_within(2)).status == "holds"
+
     def test_nothing_to_judge(self) -> None:
         """No fault, or nothing left to do after it, is inconclusive."""
         assert "no fault" in HistoryBuilder().judge(invariants.recovers_within(1)).detail
