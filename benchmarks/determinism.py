@@ -1,4 +1,4 @@
-"""``python -m benchmarks.determinism [SEED]``: each scenario of the catalogue in two processes, same bytes.
+"""``python -m benchmarks.determinism [SEED [FOLDER]]``: each scenario of the catalogue in two processes, same bytes.
 
 The processes differ in PYTHONHASHSEED, in their current folder's name and in
 whether the short cut past botocore's serialisation is taken. What differs is
@@ -36,7 +36,8 @@ print(json.dumps(digests))
 def digests(hash_seed: str, seed: int, path: str) -> dict[str, list[object]]:
     """What each scenario's history hashes to in a fresh process."""
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "MPLCONFIGDIR": str(ROOT / "build")}
-    command = [sys.executable, "-c", _CHILD, str(Path(sys.argv[2] if len(sys.argv) > 2 else ROOT / "scenarios")), str(seed), path]
+    folder = sys.argv[2] if len(sys.argv) > 2 else str(ROOT / "scenarios")
+    command = [sys.executable, "-c", _CHILD, folder, str(seed), path]
     outcome = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
     if outcome.returncode:
         raise SystemExit(outcome.stderr)

@@ -1,4 +1,4 @@
-"""The scenarios that are measured: an hour with 10,000 messages, and a small one that search would run thousands of times."""
+"""The scenarios that are measured: an hour with 10,000 messages, and a small one as a search runs it."""
 
 from __future__ import annotations
 
