@@ -263,7 +263,9 @@ def test_a_permanent_error_that_was_asked_for_counts(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    "ignore", [KeyError, (KeyError, IndexError), lambda error: isinstance(error, LookupError)], ids=repr
+    "ignore",
+    [KeyError, (KeyError, IndexError), lambda error: isinstance(error, LookupError)],
+    ids=["class", "classes", "function"],
 )
 def test_what_to_ignore_can_be_set(clock: Clock, ignore: Any) -> None:
     """A class, several, or a function, in place of the rule about permanent errors."""
