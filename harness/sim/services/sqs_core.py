@@ -31,8 +31,8 @@ Origin: TypeAlias = Literal["workload", "process"]
 KeyOf: TypeAlias = Callable[[str, str, Mapping[str, Mapping[str, Any]]], tuple[str | None, str | None]]
 
 # Queue, message and receive, the message's id, and a checksum.
+_SIGNED = struct.Struct(">IQI16s")
 _HANDLE = struct.Struct(">IQI16sI")
-_SIGNED = _HANDLE.size - 4
 
 
 def _no_key(queue: str, body: str, attributes: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, str | None]:
@@ -80,7 +80,7 @@ class Core:
         self._ids = ids
         self._record = record
         self._chance = chance if chance is not None else Seeds(0).stream("sqs")
-        self._digest_key = digest_key
+        self._digest = hashlib.blake2b(digest_size=8, key=digest_key)
         self._endpoint = endpoint
         self._queues: dict[tuple[str, str], Queue] = {}  # by region and name
         self._routes: dict[tuple[str, str], Queue] = {}  # by region and what a caller gave as QueueUrl
@@ -121,17 +121,16 @@ class Core:
 
     def _new_id(self) -> str:
         """A random UUID from the ids stream."""
-        number = self._ids.getrandbits(128) & ~(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62
-        text = f"{number:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        text = self._ids.getrandbits(128).to_bytes(16, "big").hex()
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
     # -- receipt handles ---------------------------------------------------------
 
     @staticmethod
     def _handle(queue: Queue, message: Message) -> str:
         """The handle of the message's last receive."""
-        raw = _HANDLE.pack(queue.tag, message.index, message.serial, bytes.fromhex(message.id.replace("-", "")), 0)
-        raw = raw[:_SIGNED] + crc32(raw[:_SIGNED]).to_bytes(4, "big")
+        raw = _SIGNED.pack(queue.tag, message.index, message.serial, bytes.fromhex(message.id.replace("-", "")))
+        raw += crc32(raw).to_bytes(4, "big")
         return b2a_base64(raw, newline=False).decode("ascii")
 
     @staticmethod
@@ -146,7 +145,7 @@ class Core:
             tag, index, serial, id_bytes, check = _HANDLE.unpack(raw)
         except (Base64Error, struct.error, ValueError):
             raise invalid_receipt_handle(handle) from None
-        if check != crc32(raw[:_SIGNED]) or tag != queue.tag:
+        if check != crc32(raw[:-4]) or tag != queue.tag:
             raise invalid_receipt_handle(handle)
         message = queue.messages.get(index)
         if message is not None:
@@ -174,9 +173,9 @@ class Core:
             fields["body"] = message.body
         else:
             fields["length"] = len(message.body)
-            fields["digest"] = hashlib.blake2b(
-                message.body.encode("utf-8"), digest_size=8, key=self._digest_key
-            ).hexdigest()
+            digest = self._digest.copy()
+            digest.update(message.body.encode("utf-8"))
+            fields["digest"] = digest.hexdigest()
         if original is not None:
             fields["original"] = original
         if message.group is not None:

@@ -323,6 +323,8 @@ class StandardQueue(Queue):
                     taken.append(message)
         else:
             self._take_shuffled(taken, now_us, limit, shuffle)
+        if not taken:
+            return taken
         self._deliver(taken, now_us, timeout_us)
         for message in taken:
             if message.haunted:

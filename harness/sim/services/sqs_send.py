@@ -234,6 +234,8 @@ class Sending(Core):
         system = entry.get("MessageSystemAttributes")
         if system:
             message.trace_header = system.get("AWSTraceHeader", {}).get("StringValue")
+        elif "AWSTraceHeader" in entry:  # from the request's X-Amzn-Trace-Id
+            message.trace_header = entry["AWSTraceHeader"]
         message.group = entry.get("MessageGroupId")
         answered = Original(message.id, None)
         if isinstance(queue, FifoQueue):

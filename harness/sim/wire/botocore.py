@@ -153,12 +153,13 @@ def _send(world: World, session: Any, request: Any) -> Any:
             failed = failure
     if failed is not None and failed.refusal is None:
         _break(failed, request)
-    headers = state.headers(world.kernel.now_us)
+    request_id, date = state.answered(world.kernel.now_us)
     if failed is None:
-        reply = encode_result(protocol, model, operation, result, headers["x-amzn-RequestId"])
+        reply = encode_result(protocol, model, operation, result, request_id)
     else:
-        reply = _refusal(protocol, model, failed.refusal, headers["x-amzn-RequestId"])
-    return _response(request, Reply(reply.status, {**headers, **reply.headers}, reply.body))
+        reply = _refusal(protocol, model, failed.refusal, request_id)
+    headers = {"x-amzn-RequestId": request_id, "Date": date, **reply.headers}
+    return _response(request, Reply(reply.status, headers, reply.body))
 
 
 def _operation(request: Any, known: tuple[Any, dict[str, Any]] | None) -> tuple[Any, str, str]:
@@ -200,8 +201,12 @@ def _call(world: World, session: Any, request: Any, operation: Any, protocol: st
         parameters = decode_query(service, operation.name, operation.input_shape, bytes(body))
     else:
         parameters = {}  # no simulated service speaks another protocol
+    trace = request.headers.get("X-Amzn-Trace-Id")
+    if trace and service == "sqs" and operation.name == "SendMessage":
+        parameters["AWSTraceHeader"] = _text(trace)
     timeout = _privates.read_timeout(session, request)
     return Call(
+        f"aws.{service}.{operation.name}",
         service,
         operation.name,
         region,

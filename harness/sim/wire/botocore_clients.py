@@ -23,9 +23,8 @@ from botocore.model import ServiceModel
 
 from harness.sim import world as _world
 from harness.sim.wire import botocore_privates as _privates
-from harness.sim.world import World
 
-__all__ = ["begin", "find_early", "forget", "replacements", "service_model", "shared"]
+__all__ = ["find_early", "forget", "renew", "replacements", "service_model", "shared"]
 
 _T = TypeVar("_T")
 
@@ -79,11 +78,8 @@ def forget() -> None:
     _limiters.clear()
 
 
-def begin(world: World) -> None:
-    """With the first call of a run: clients from before start anew."""
-    if "botocore clients" in world.wires:
-        return
-    world.wires["botocore clients"] = True
+def renew() -> None:
+    """At the start of a run: retry quotas and limiters of clients from before start anew."""
     for retry_quota in list(_quotas):
         _privates.refill(retry_quota)
     for limiter in list(_limiters):

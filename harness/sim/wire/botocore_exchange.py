@@ -7,7 +7,7 @@ passed, latencies drawn and events recorded in the same order on both.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.sim.process import EPOCH_US
@@ -15,6 +15,7 @@ from harness.sim.services.errors import ServiceError
 from harness.sim.services.sts import StsService
 from harness.sim.skew import skew_refusal
 from harness.sim.verdicts import Answer, Lost, Refused, Reset, Slow, Twist, Verdict
+from harness.sim.wire import botocore_clients as _clients
 
 if TYPE_CHECKING:
     from harness.sim.kernel import Kernel
@@ -31,6 +32,7 @@ _NEVER = 1 << 62
 class Call(NamedTuple):
     """A request as it leaves the client."""
 
+    point: str  # aws.<service>.<operation>
     service: str
     operation: str
     region: str
@@ -83,22 +85,22 @@ class RunState:
         self._date_s = -1
         self._date = ""
 
-    def headers(self, now_us: int) -> dict[str, str]:
-        """The headers of every answer. Numbers the request."""
+    def answered(self, now_us: int) -> tuple[str, str]:
+        """The request id and the Date header of the next answer."""
         self.requests += 1
         second = now_us // _SECOND
         if second != self._date_s:
             self._date_s = second
-            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second + EPOCH_US // _SECOND)
-            self._date = moment.strftime("%a, %d %b %Y %H:%M:%S GMT")
-        return {"x-amzn-RequestId": f"{self.requests:08x}-0000-4000-8000-000000000000", "Date": self._date}
+            self._date = formatdate(second + EPOCH_US // _SECOND, usegmt=True)
+        return f"{self.requests:08x}-0000-4000-8000-000000000000", self._date
 
 
 def run_state(world: World) -> RunState:
-    """The wire's state of this run."""
+    """The wire's state of this run. With the first call clients from before the run start anew."""
     state: RunState | None = world.wires.get("botocore")
     if state is None:
         state = world.wires["botocore"] = RunState()
+        _clients.renew()
     return state
 
 
@@ -109,13 +111,15 @@ def exchange(world: World, call: Call) -> dict[str, Any]:
         Failed: the caller gets an error answer or none.
     """
     kernel = world.kernel
+    if kernel.closing:
+        kernel.refuse()  # the run is over: nothing reaches a service any more
     started_us = kernel.now_us
     try:
         return _exchange(world, kernel, call, started_us)
     except Failed as failed:
         world.record(
             "call.failed",
-            point=f"aws.{call.service}.{call.operation}",
+            point=call.point,
             error=failed.name,
             fault=None,
             took=(kernel.now_us - started_us) / _SECOND,
@@ -125,7 +129,7 @@ def exchange(world: World, call: Call) -> dict[str, Any]:
 
 def _exchange(world: World, kernel: Kernel, call: Call, started_us: int) -> dict[str, Any]:
     hook = world.hook
-    point = f"aws.{call.service}.{call.operation}"
+    point = call.point
     timeout_us = call.read_timeout_us
     deadline_us = _NEVER if timeout_us is None else started_us + timeout_us
     verdict = hook.passing(point, "before")

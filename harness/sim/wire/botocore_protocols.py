@@ -197,7 +197,7 @@ def _numbered(node: Any) -> list[Any]:
 
 def encode_result(protocol: str, service_model: Any, operation: Any, result: dict[str, Any], request_id: str) -> Reply:
     """A successful answer in *protocol*."""
-    headers = {"x-amzn-RequestId": request_id}
+    headers: dict[str, str] = {}
     shape = operation.output_shape
     if protocol == "query":
         headers["Content-Type"] = "text/xml"
@@ -293,7 +293,7 @@ def _text(kind: str, value: Any) -> str:
 
 def encode_error(protocol: str, service_model: Any, error: ServiceError, request_id: str) -> Reply:
     """A refusal in *protocol*, as the service would send it."""
-    headers = {"x-amzn-RequestId": request_id}
+    headers: dict[str, str] = {}
     fault = "Sender" if error.sender_fault else "Receiver"
     if protocol == "json":
         headers["Content-Type"] = _json_type(service_model)

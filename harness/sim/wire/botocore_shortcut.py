@@ -51,6 +51,7 @@ def short_cut(enabled: bool) -> bool:
 # -- parameters that are plainly valid ------------------------------------------------
 
 Check = Callable[[Any], bool]
+_PLAIN: dict[str, type] = {"string": str, "integer": int, "long": int, "boolean": bool}
 
 
 def _check_for(shape: Any) -> Check:
@@ -85,6 +86,12 @@ def _check_for(shape: Any) -> Check:
 
 def _check_for_structure(shape: Any) -> Check:
     members = {name: _check_for(member) for name, member in shape.members.items()}
+    # For most members the class says all: no call is needed to look at it.
+    plain = {
+        name: _PLAIN[member.type_name]
+        for name, member in shape.members.items()
+        if member.type_name in _PLAIN and "min" not in member.metadata
+    }
     required = tuple(shape.required_members)
 
     def check(value: Any) -> bool:
@@ -94,6 +101,8 @@ def _check_for_structure(shape: Any) -> Check:
             if name not in value:
                 return False
         for name, item in value.items():
+            if plain.get(name) is item.__class__:
+                continue
             accepts = members.get(name)
             if accepts is None or not accepts(item):
                 return False
@@ -166,7 +175,7 @@ def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         world = _world.current()
         if world is None or world.kernel.current is None:
             return original(self, operation_name, api_params)
-        _clients.begin(world)
+        state = run_state(world)
         if not _enabled:
             return original(self, operation_name, api_params)
         known: _Known | None = self.__dict__.get(_MARK)
@@ -178,12 +187,14 @@ def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
             or world.hook.may_strike(operation.point, HORIZON_US)
             or not operation.accepts(api_params)
             or recorder._enabled
+            or _privates.has_trace()
         ):
             return original(self, operation_name, api_params)
         kernel = world.kernel
         actor = kernel.current
         assert actor is not None
         call = Call(
+            operation.point,
             known.service,
             operation_name,
             known.region,
@@ -194,21 +205,16 @@ def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             result = exchange(world, call)
         except Failed as failed:
-            replies = run_state(world).replies
-            replies[actor] = failed
+            state.replies[actor] = failed
             try:
                 return original(self, operation_name, api_params)
             finally:
-                replies.pop(actor, None)
-        headers = run_state(world).headers(kernel.now_us)
+                state.replies.pop(actor, None)
+        request_id, date = state.answered(kernel.now_us)
         result["ResponseMetadata"] = {
-            "RequestId": headers["x-amzn-RequestId"],
+            "RequestId": request_id,
             "HTTPStatusCode": 200,
-            "HTTPHeaders": {
-                "x-amzn-requestid": headers["x-amzn-RequestId"],
-                "date": headers["Date"],
-                "content-type": operation.content_type,
-            },
+            "HTTPHeaders": {"x-amzn-requestid": request_id, "date": date, "content-type": operation.content_type},
             "RetryAttempts": 0,
         }
         return result

@@ -86,8 +86,8 @@ class Run:
                 self.kernel.start_process(f"p{number}", noted(main), environ={**wire.environ(), **(environ or {})})
             self.kernel.run()
         finally:
-            world_module.leave()
             self.kernel.close()
+            world_module.leave()
         for process in self.kernel.processes:
             if process.exit_error is not None:
                 raise process.exit_error

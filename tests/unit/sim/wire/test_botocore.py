@@ -20,10 +20,11 @@ from botocore.exceptions import (
 )
 
 from harness.errors import RealWorld
-from harness.sim import patches
+from harness.sim import patches, real
 from harness.sim import world as world_module
 from harness.sim.verdicts import Answer, Lost, Refused, Reset, Slow
 from harness.sim.wire import botocore as wire
+from harness.sim.wire import botocore_privates
 from tests.unit.sim.wire.aws import Run, client, short_cut
 
 THROTTLED = Answer(403, "RequestThrottled", "Request is throttled.")
@@ -544,3 +545,61 @@ def _touched() -> list[tuple[Any, str, Any]]:
         (privates.endpoint.Endpoint, "make_request", None),
         (privates.client.BaseClient, "_make_api_call", None),
     ]
+
+
+# -- botocore's own waiting ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["made inside", "made before"])
+def test_long_poll_without_quota_sleeps_in_virtual_time(run: Run, early: bool) -> None:
+    """Standard mode's sleep of a receive whose retry quota is spent, bound at import, takes virtual time."""
+    run.faults.strike("ReceiveMessage", *[THROTTLED] * 20)
+    made = client() if early else None
+
+    def main() -> None:
+        sqs = made or client()
+        sqs.list_queues()
+        quota = botocore_privates.quota_of(sqs)
+        assert quota is not None
+        quota._available_capacity = 0
+        for _ in range(10):
+            failing(ClientError, sqs.receive_message, QueueUrl="q")
+
+    started = real.monotonic()
+    run.go(main)
+    assert run.kernel.now > 1
+    assert real.monotonic() - started < 1
+    assert run.passings("ReceiveMessage") == 10
+
+
+def test_trace_header(run: Run) -> None:
+    """A trace id of Lambda's environment goes along as X-Amzn-Trace-Id and becomes AWSTraceHeader.
+
+    [aws_trace_header_propagation, 27 Jun 2025]
+    """
+    trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+
+    def main() -> None:
+        sqs = client()
+        answer = sqs.send_message(QueueUrl="q", MessageBody="a")
+        assert "MD5OfMessageSystemAttributes" not in answer
+        (message,) = sqs.receive_message(QueueUrl="q", AttributeNames=["AWSTraceHeader"])["Messages"]
+        assert message["Attributes"] == {"AWSTraceHeader": trace}
+
+    run.go(main, environ={"AWS_LAMBDA_FUNCTION_NAME": "f", "_X_AMZN_TRACE_ID": trace})
+
+
+def test_calls_after_the_end(run: Run) -> None:
+    """When the run is over, what still unwinds reaches no service."""
+
+    def main() -> None:
+        sqs = client()
+        try:
+            run.kernel.stop("enough")
+            run.kernel.sleep_us(1)
+        finally:
+            sqs.send_message(QueueUrl="q", MessageBody="too late")
+
+    run.go(main)
+    assert run.of("send") == []
+    assert run.passings("SendMessage") == 0
