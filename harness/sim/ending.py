@@ -107,7 +107,10 @@ def free_locks(kernel: Kernel, process: Process) -> None:
     share (of a module that both use) must not stay locked by a dead one.
     """
     for actor, lock in kernel.lock_waiters.items():
-        if actor.process is not process and lock.holder is not None and lock.holder.process is process:
+        if actor.process is process:
+            continue
+        # A free lock with a waiter: the release has woken an actor of the dead process.
+        if not lock.taken() or (lock.holder is not None and lock.holder.process is process):
             kernel.wake(actor)
 
 

@@ -2,8 +2,9 @@
 
 Inside, a contended acquire parks the actor in the kernel. Each run starts
 from the real state, so that a lock may be made at import, used in one run
-after the other, and held by nobody of an earlier one. The releasing actor
-does not hand the lock over: whoever comes first takes it, as with real locks.
+after the other, and held by nobody of an earlier one. As with real locks, who
+releases may take it again before the waiter that it woke; a waiter to whom
+this has happened once is handed the lock by the next release.
 """
 
 from __future__ import annotations
@@ -39,14 +40,25 @@ def _deadline_us(kernel: Kernel, blocking: bool, timeout: float) -> int | None:
 class _Waiters:
     """The part that waits. Subclasses say when the lock is free."""
 
-    __slots__ = ("__weakref__", "_kernel", "_real", "_waiters", "holder")
+    __slots__ = ("__weakref__", "_granted", "_kernel", "_owed", "_real", "_waiters", "holder")
 
     _real: Any
     _kernel: Kernel | None  # the run that the virtual state belongs to
     _waiters: deque[Actor] | None
+    _owed: bool  # the first waiter was woken before, and found the lock taken again
+    _granted: Actor | None  # who was handed the lock and has not run since
     holder: Actor | None  # None also while the hub holds it
 
-    def _taken(self) -> bool:
+    def taken(self) -> bool:
+        """Whether anybody holds it in the run."""
+        raise NotImplementedError
+
+    def _take(self, actor: Actor) -> None:
+        """*actor* holds it from now on."""
+        raise NotImplementedError
+
+    def _free(self) -> None:
+        """Nobody holds it any more."""
         raise NotImplementedError
 
     def _wait(self, kernel: Kernel, until_us: int | None) -> bool:
@@ -57,33 +69,55 @@ class _Waiters:
         if self._waiters is None:
             self._waiters = deque()
         waiters = self._waiters
-        while self._taken():
+        again = False
+        while self.taken():
             holder = self.holder
-            if holder is not None and holder.dead and holder.process is not actor.process and not holder.process.alive:
-                self._abandon()  # its holder's process is gone, and its memory with it
+            if holder is not None and holder.process is not actor.process and not holder.process.alive:
+                self._free()  # its holder's process is gone, and its memory with it
                 break
             if until_us is not None and until_us <= kernel.now_us:
                 return False
-            waiters.append(actor)
-            kernel.lock_waiters[actor] = self
-            try:
-                kernel.park(until_us)
-            finally:
-                kernel.lock_waiters.pop(actor, None)
-                if actor in waiters:
-                    waiters.remove(actor)
+            if again:
+                self._owed = True
+                waiters.appendleft(actor)
+            else:
+                again = True
+                waiters.append(actor)
+            self._park(kernel, actor, waiters, until_us)
+            if self._granted is actor:
+                self._granted = None
+                break
         return True
 
-    def _abandon(self) -> None:
-        raise NotImplementedError
+    def _park(self, kernel: Kernel, actor: Actor, waiters: deque[Actor], until_us: int | None) -> None:
+        kernel.lock_waiters[actor] = self
+        try:
+            kernel.park(until_us)
+        except BaseException:  # a signal handler's: what was given to this actor goes to the next
+            if self._granted is actor:
+                self._granted = None
+                self._free()
+            if not self.taken():
+                self._wake(kernel)
+            raise
+        finally:
+            kernel.lock_waiters.pop(actor, None)
+            if actor in waiters:
+                waiters.remove(actor)
 
     def _wake(self, kernel: Kernel) -> None:
+        """The lock is free: wake the first waiter, or hand it the lock if it was woken in vain before."""
         waiters = self._waiters
         while waiters:
             actor = waiters.popleft()
-            if not actor.dead:
-                kernel.wake(actor)
-                return
+            if actor.dead:
+                continue
+            if self._owed and not kernel.closing:
+                self._owed = False
+                self._granted = actor
+                self._take(actor)
+            kernel.wake(actor)
+            return
 
 
 class Lock(_Waiters):
@@ -97,6 +131,8 @@ class Lock(_Waiters):
         self._real = _allocate() if lock is None else lock
         self._kernel = None
         self._waiters = None
+        self._owed = False
+        self._granted = None
         self.holder = None
 
     def _adopt(self, kernel: Kernel) -> None:
@@ -104,13 +140,20 @@ class Lock(_Waiters):
         self._kernel = kernel
         self._locked = self._real.locked()
         self._waiters = None
+        self._owed = False
+        self._granted = None
         self.holder = None
 
-    def _taken(self) -> bool:
+    def taken(self) -> bool:
         return self._locked
 
-    def _abandon(self) -> None:
+    def _take(self, actor: Actor) -> None:
+        self._locked = True
+        self.holder = actor
+
+    def _free(self) -> None:
         self._locked = False
+        self.holder = None
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         run = world._world
@@ -196,6 +239,8 @@ class RLock(_Waiters):
         self._real = real.RLock() if lock is None else lock
         self._kernel = None
         self._waiters = None
+        self._owed = False
+        self._granted = None
         self._count = 0
         self.holder = None
 
@@ -204,13 +249,20 @@ class RLock(_Waiters):
         self._kernel = kernel
         self._count = 0
         self._waiters = None
+        self._owed = False
+        self._granted = None
         self.holder = None
 
-    def _taken(self) -> bool:
+    def taken(self) -> bool:
         return self._count != 0
 
-    def _abandon(self) -> None:
+    def _take(self, actor: Actor) -> None:
+        self._count = 1
+        self.holder = actor
+
+    def _free(self) -> None:
         self._count = 0
+        self.holder = None
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         run = world._world

@@ -91,6 +91,8 @@ class _Signals:
             return
         if pid not in (os.getpid(), 0):
             refuse(f"a signal to process {pid}", "A simulated process can signal itself; faults signal the others")
+        if signalnum == 0:  # only asks whether the process is there
+            return
         here[0].deliver(here[1].process, self._number(signalnum))
 
     def killpg(self, pgid: int, signalnum: int, /) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import os
+import signal
 import threading
 import time
 from typing import Any
@@ -154,15 +156,15 @@ def test_a_deadlock_of_two_locks_is_reported_with_both_stacks() -> None:
     assert "second.acquire()" in caught.value.stacks["p/Thread-1 (forwards)"]
 
 
-def test_the_releaser_may_take_the_lock_again_before_a_waiter() -> None:
-    """A lock is not handed over: as with real ones, a waiter may find it taken again, and waits on."""
+def test_the_releaser_may_take_the_lock_again_once_before_a_waiter() -> None:
+    """As with real locks a waiter may find it taken again; then the next release hands it over: nobody starves."""
     order: list[str] = []
 
     def main() -> None:
         lock = threading.Lock()
 
         def greedy() -> None:
-            for _ in range(3):
+            for _ in range(4):
                 lock.acquire()
                 time.sleep(1)
                 order.append("greedy")
@@ -176,7 +178,44 @@ def test_the_releaser_may_take_the_lock_again_before_a_waiter() -> None:
         run_threads(greedy, patient)
 
     simulate(main)
-    assert order == ["greedy", "greedy", "greedy", "patient"]
+    assert order == ["greedy", "greedy", "patient", "greedy", "greedy"]
+
+
+@pytest.mark.parametrize("greedy_rounds", [1, 2])
+def test_a_lock_given_to_who_leaves_by_an_exception_goes_to_the_next(greedy_rounds: int) -> None:
+    """A waiter whose signal handler raises, after it was woken or handed the lock, passes it on."""
+    taken: list[str] = []
+
+    def main() -> None:
+        lock = threading.Lock()
+
+        def holder() -> None:
+            for _ in range(greedy_rounds):
+                lock.acquire()
+                time.sleep(1)
+                lock.release()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        def next_in_line() -> None:
+            time.sleep(0.5)
+            with lock:
+                taken.append("next")
+
+        def handler(*_: object) -> None:
+            raise InterruptedError
+
+        signal.signal(signal.SIGTERM, handler)
+        threads = [threading.Thread(target=holder), threading.Thread(target=next_in_line)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+        with pytest.raises(InterruptedError):
+            lock.acquire()
+        for thread in threads:
+            thread.join()
+
+    simulate(main)
+    assert taken == ["next"]
 
 
 def test_a_lock_made_outside_serves_inside_and_outside_again() -> None:
@@ -225,6 +264,29 @@ def test_what_a_dead_process_held_is_free_for_other_processes() -> None:
             k.start_process("late", wants, at_us=6_000_000)
             k.run()
     assert taken == [100_005.0, 100_007.0] * 2
+
+
+def test_a_wake_up_that_dies_with_its_process_is_not_lost_for_others() -> None:
+    """The release wakes an actor whose process is killed before it runs: the next waiter gets the lock."""
+    lock = threading.Lock()
+    taken: list[float] = []
+    with kernel(tape=[]) as k:
+
+        def holds() -> None:
+            lock.acquire()
+            time.sleep(1)
+            lock.release()
+            k.crash(k.processes[1])
+
+        def wants() -> None:
+            with lock:
+                taken.append(k.now)
+
+        k.start_process("holder", holds)
+        k.start_process("victim", wants, at_us=10)
+        k.start_process("survivor", wants, at_us=20)
+        k.run()
+    assert taken == [1.0]
 
 
 def test_within_a_process_a_killed_threads_lock_stays_locked() -> None:
