@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ServiceError"]
+__all__ = ["ServiceError", "unknown_operation"]
 
 
 class ServiceError(Exception):
@@ -28,3 +28,8 @@ class ServiceError(Exception):
     def query_message(self) -> str:
         """The text in the query protocol, where it differs."""
         return self.message
+
+
+def unknown_operation(operation: str) -> ServiceError:
+    """The refusal of an operation that the service does not have."""
+    return ServiceError("InvalidAction", "InvalidAction", f"The action {operation} is not valid for this endpoint.")

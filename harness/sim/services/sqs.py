@@ -23,9 +23,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from harness.sim.services.errors import unknown_operation
 from harness.sim.services.sqs_admin import Administration
 from harness.sim.services.sqs_core import KeyOf, Parameters
-from harness.sim.services.sqs_errors import SqsError, unknown_operation
+from harness.sim.services.sqs_errors import SqsError
 from harness.sim.services.sqs_receive import Receiving
 from harness.sim.verdicts import Twist, Verdict
 
@@ -51,6 +52,7 @@ class SqsService(Administration, Receiving):
 
         Raises:
             SqsError: SQS refuses the call.
+            ServiceError: there is no such operation.
         """
         method = _OPERATIONS.get(operation)
         if method is None:

@@ -31,7 +31,6 @@ __all__ = [
     "queue_exists",
     "too_many_entries",
     "unknown_attribute",
-    "unknown_operation",
     "unknown_queue",
 ]
 
@@ -178,7 +177,3 @@ def empty_string_attribute(name: str) -> SqsError:
 def over_limit() -> SqsError:
     # The shape is documented; neither its code's prefix nor its text is recorded.
     return SqsError("OverLimit", "OverLimit", "Too many messages are in flight.", 403)
-
-
-def unknown_operation(operation: str) -> SqsError:
-    return SqsError("InvalidAction", "InvalidAction", f"The action {operation} is not valid for this endpoint.")

@@ -21,13 +21,13 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from harness.errors import RealWorld
 from harness.sim import world as _world
-from harness.sim.services.errors import ServiceError
+from harness.sim.services.errors import ServiceError, unknown_operation
 from harness.sim.verdicts import Answer
 from harness.sim.wire import botocore_clients as _clients
 from harness.sim.wire import botocore_privates as _privates
@@ -131,76 +131,103 @@ def _cut(original: Callable[..., Any]) -> Callable[..., Any]:
     return send
 
 
+class _Target(NamedTuple):
+    """What a request asks for."""
+
+    model: Any
+    name: str
+    operation: Any  # None where the service has none of that name
+    protocol: str
+    region: str
+
+
 def _send(world: World, session: Any, request: Any) -> Any:
     state = run_state(world)
     actor = world.kernel.current
-    known = state.calls.get(actor)
-    operation, protocol, region = _operation(request, known)
-    if operation is None:
-        raise EndpointConnectionError(
-            endpoint_url=request.url, error="harness: only AWS API requests of boto3 clients lead anywhere in a run"
-        )
-    model = operation.service_model
+    target = _target(request, state.calls.get(actor))
     failed = state.replies.pop(actor, None)
     result: dict[str, Any] = {}
     if failed is None:
         try:
-            call = _call(world, session, request, operation, protocol, region)
-            result = exchange(world, call)
-        except Malformed as malformed:
-            failed = Failed(ServiceError("SerializationException", "SerializationException", str(malformed)))
+            result = _answer(world, session, request, target)
         except Failed as failure:
             failed = failure
     if failed is not None and failed.refusal is None:
         _break(failed, request)
     request_id, date = state.answered(world.kernel.now_us)
     if failed is None:
-        reply = encode_result(protocol, model, operation, result, request_id)
+        reply = encode_result(target.protocol, target.model, target.operation, result, request_id)
     else:
-        reply = _refusal(protocol, model, failed.refusal, request_id)
+        reply = _refusal(target.protocol, target.model, failed.refusal, request_id)
     headers = {"x-amzn-RequestId": request_id, "Date": date, **reply.headers}
     return _response(request, Reply(reply.status, headers, reply.body))
 
 
-def _operation(request: Any, known: tuple[Any, dict[str, Any]] | None) -> tuple[Any, str, str]:
-    """Which operation a request is, its protocol, and the client's region."""
+def _answer(world: World, session: Any, request: Any, target: _Target) -> dict[str, Any]:
+    """Decode a request and carry it out. Raises Failed; takes virtual time whatever happens."""
+    if target.operation is None:
+        refusal = unknown_operation(target.name)
+    else:
+        try:
+            call = _call(world, session, request, target)
+        except Malformed as malformed:
+            refusal = ServiceError("SerializationException", "SerializationException", str(malformed))
+        else:
+            return exchange(world, call)
+    world.kernel.sleep_us(world.hook.latency_us(f"aws.{target.model.service_name}.{target.name}"))
+    raise Failed(refusal)
+
+
+#: Names that signatures have for services, where they are not botocore's own.
+_SIGNING_NAMES = {"monitoring": "cloudwatch"}
+
+
+def _target(request: Any, known: tuple[Any, dict[str, Any]] | None) -> _Target:
+    """Which operation a request is, its protocol, and the client's region.
+
+    Raises:
+        EndpointConnectionError: it is no request to AWS's API.
+    """
     if known is not None:
         operation, context = known
-        protocol = operation.service_model.resolved_protocol
-        return operation, protocol, context.get("client_region") or "us-east-1"
-    # A request that no client made, signed and sent by hand.
+        model = operation.service_model
+        region = context.get("client_region") or "us-east-1"
+        return _Target(model, operation.name, operation, model.resolved_protocol, region)
+    # A request that no client made: signed and sent by hand.
     headers = {name.lower(): _text(value) for name, value in request.headers.items()}
-    region = "us-east-1"
-    _, _, scope = headers.get("authorization", "").partition("Credential=")
-    parts = scope.split(",")[0].split("/")
-    service = parts[3] if len(parts) >= 5 else "sqs"
-    if len(parts) >= 5:
-        region = parts[2]
-    target = headers.get("x-amz-target", "")
-    if target:
-        name, protocol = target.rpartition(".")[2], "json"
+    scope = headers.get("authorization", "").partition("Credential=")[2].split(",")[0].split("/")
+    region, service = (scope[2], scope[3]) if len(scope) >= 5 else ("us-east-1", "")
+    aim = headers.get("x-amz-target", "")
+    if aim:
+        name, protocol = aim.rpartition(".")[2], "json"
     else:
-        _, _, rest = _text(request.body or b"").partition("Action=")
-        name, protocol = rest.split("&")[0], "query"
-    model = _clients.service_model(service)
-    if model is None or not name or name not in model.operation_names:
-        return None, protocol, region
-    return model.operation_model(name), protocol, region
+        name, protocol = _text(request.body or b"").partition("Action=")[2].split("&")[0], "query"
+    model = _clients.service_model(_SIGNING_NAMES.get(service, service)) if service and name else None
+    if model is None:
+        raise EndpointConnectionError(
+            endpoint_url=request.url, error="harness: only signed requests to AWS's API lead anywhere in a run"
+        )
+    operation = model.operation_model(name) if name in model.operation_names else None
+    return _Target(model, name, operation, protocol, region)
 
 
-def _call(world: World, session: Any, request: Any, operation: Any, protocol: str, region: str) -> Call:
+def _call(world: World, session: Any, request: Any, target: _Target) -> Call:
+    operation = target.operation
     body = request.body or b""
     if isinstance(body, str):
         body = body.encode("utf-8")
     elif not isinstance(body, (bytes, bytearray)):
         body = body.read()
-    service = operation.service_model.service_name
-    if protocol == "json":
+    service = target.model.service_name
+    if target.protocol == "json":
         parameters = decode_json(operation.input_shape, bytes(body))
-    elif protocol == "query":
+    elif target.protocol == "query":
         parameters = decode_query(service, operation.name, operation.input_shape, bytes(body))
     else:
         parameters = {}  # no simulated service speaks another protocol
+    if target.protocol == "query" and "AttributeNames" in parameters:
+        # Where both are given the query protocol goes by the older name, JSON by the newer.
+        parameters.pop("MessageSystemAttributeNames", None)
     trace = request.headers.get("X-Amzn-Trace-Id")
     if trace and service == "sqs" and operation.name == "SendMessage":
         parameters["AWSTraceHeader"] = _text(trace)
@@ -209,7 +236,7 @@ def _call(world: World, session: Any, request: Any, operation: Any, protocol: st
         f"aws.{service}.{operation.name}",
         service,
         operation.name,
-        region,
+        target.region,
         parameters,
         None if timeout is None else round(timeout * 1_000_000),
         _signed_us(world, request),

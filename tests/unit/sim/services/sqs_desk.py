@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.sim.services.sqs import SqsError, SqsService
+from harness.sim.services.errors import ServiceError
+from harness.sim.services.sqs import SqsService
 from harness.sim.services.timebase import Waiters
 from harness.sim.verdicts import Twist
 
@@ -72,9 +73,9 @@ class Desk:
     def call(self, operation: str, *, twist: Twist | None = None, region: str = "us-east-1", **parameters: Any) -> Any:
         return self.sqs.call(operation, parameters, region=region, twist=twist)
 
-    def refused(self, operation: str, **parameters: Any) -> SqsError:
+    def refused(self, operation: str, **parameters: Any) -> ServiceError:
         """The error that a call is refused with."""
-        with pytest.raises(SqsError) as caught:
+        with pytest.raises(ServiceError) as caught:
             self.call(operation, **parameters)
         return caught.value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -427,12 +428,18 @@ def test_no_metadata_service(run: Run) -> None:
 # -- the query protocol ----------------------------------------------------------------------------
 
 
-def query(body: str) -> tuple[int, str]:
-    """Send a signed form to SQS without a client."""
-    request = AWSRequest("POST", "https://sqs.us-east-1.amazonaws.com/", data=body)
+def by_hand(body: str, url: str = "https://sqs.us-east-1.amazonaws.com/", **headers: str) -> Any:
+    """Send a signed request to SQS without a client."""
+    request = AWSRequest("POST", url, data=body)
     request.headers["Content-Type"] = "application/x-www-form-urlencoded"
+    for name, value in headers.items():
+        request.headers[name.replace("_", "-")] = value
     SigV4Auth(Credentials("key", "secret"), "sqs", "us-east-1").add_auth(request)
-    response = httpsession.URLLib3Session().send(request.prepare())
+    return httpsession.URLLib3Session().send(request.prepare())
+
+
+def query(body: str) -> tuple[int, str]:
+    response = by_hand(body)
     return response.status_code, response.text
 
 
@@ -462,6 +469,48 @@ def test_query_errors(run: Run) -> None:
         assert "<Message>The specified queue does not exist for this wsdl version.</Message><Detail/>" in text
         status, text = query("Action=SendMessage&QueueUrl=q&MessageBody=a&DelaySeconds=x")
         assert status == 400
+        status, text = query("Action=FooBar")
+        assert status == 400
+        assert "<Code>InvalidAction</Code><Message>The action FooBar is not valid for this endpoint.</Message>" in text
+
+    run.go(main)
+    assert run.kernel.now > 0
+
+
+def test_older_name_wins_in_query(run: Run) -> None:
+    """With both names of attributes given the query protocol answers what the older asks.
+
+    [message_system_attribute_names_with_attribute_names]
+    """
+
+    def main() -> None:
+        query("Action=SendMessage&QueueUrl=q&MessageBody=a")
+        _, text = query("Action=ReceiveMessage&QueueUrl=q&AttributeName.1=SenderId&MessageSystemAttributeName.1=All")
+        assert text.count("<Attribute>") == 1
+
+    run.go(main)
+
+
+@pytest.mark.parametrize("url", ["https://sqs.us-east-1.amazonaws.com/", "https://x.example/000000000000/q"])
+def test_json_by_hand(run: Run, url: str) -> None:
+    """JSON answers and errors byte by byte, also to the queue's own URL.
+
+    [send_message_via_queue_url_with_json_protocol]
+    """
+
+    def main() -> None:
+        good = by_hand('{"QueueUrl": "q", "MessageBody": "a"}', url, X_Amz_Target="AmazonSQS.SendMessage")
+        assert (good.status_code, good.headers["content-type"]) == (200, "application/x-amz-json-1.0")
+        assert set(json.loads(good.content)) == {"MessageId", "MD5OfMessageBody"}
+        bad = by_hand('{"QueueUrl": "nope", "MessageBody": "a"}', url, X_Amz_Target="AmazonSQS.SendMessage")
+        assert bad.status_code == 400
+        assert bad.headers["x-amzn-query-error"] == "AWS.SimpleQueueService.NonExistentQueue;Sender"
+        assert json.loads(bad.content) == {
+            "__type": "com.amazonaws.sqs#QueueDoesNotExist",
+            "message": "The specified queue does not exist.",
+        }
+        for body, aim in (("{", "AmazonSQS.SendMessage"), ("{}", "AmazonSQS.FooBar")):
+            assert by_hand(body, url, X_Amz_Target=aim).status_code == 400
 
     run.go(main)
 
