@@ -32,7 +32,7 @@ THROTTLED = Answer(403, "RequestThrottled", "Request is throttled.")
 DOWN = Answer(503, "ServiceUnavailable", "down")
 #: botocore 1.43 retries in the older way: no x-amz-retry-after, no sleep of a receive without quota.
 rules_of_2026 = pytest.mark.skipif(
-    not hasattr(botocore_privates.standard.RetryHandler, "_LONG_POLLING_OPERATIONS"),
+    not getattr(botocore_privates.standard, "NEW_RETRIES_ENABLED", True),
     reason="this botocore has the older retry rules",
 )
 ONCE = {"retries": {"total_max_attempts": 1}}
