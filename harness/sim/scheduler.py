@@ -210,6 +210,7 @@ class Scheduler:
         if self._timers:
             return None
         ready = self._ready
+        actor: Actor | None = None
         if not ready:
             heap = self._heap
             while True:
@@ -218,18 +219,24 @@ class Scheduler:
                 at_us, sequence, thing = heap[0]
                 if thing.due != sequence:  # cancelled, woken before, or killed
                     heappop(heap)
-                elif at_us > self._until_us:
+                    continue
+                if at_us > self._until_us:
                     return None
-                else:
-                    heappop(heap)
-                    self.now_us = at_us
-                    self._gather(thing, at_us)
-                    if self._timers:
-                        return None
-                    if ready:
-                        break
-        waiting = len(ready)
-        actor = ready.pop() if waiting == 1 else ready.pop(self._choose(waiting))
+                heappop(heap)
+                self.now_us = at_us
+                if thing.__class__ is Actor and thing.process.held is None and (not heap or heap[0][0] != at_us):
+                    actor = thing  # alone at its instant, as most are
+                    actor.due = 0
+                    actor.waiting = False
+                    break
+                self._gather(thing, at_us)
+                if self._timers:
+                    return None
+                if ready:
+                    break
+        if actor is None:
+            waiting = len(ready)
+            actor = ready.pop() if waiting == 1 else ready.pop(self._choose(waiting))
         self.steps = steps = self.steps + 1
         if steps > self._max_steps:
             ready.insert(0, actor)
