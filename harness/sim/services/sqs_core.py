@@ -222,7 +222,7 @@ class Core:
             queue.recheck = False
             for _ in range(len(queue.waiters.waiting)):
                 self._timebase.notify(queue.waiters)
-        elif queue.visible:
+        elif queue.offers():
             self._timebase.notify(queue.waiters)
 
     # -- twists ----------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from itertools import islice
 from typing import NamedTuple
 
 from harness.sim.services.sqs_errors import parameter_reason
@@ -183,7 +184,7 @@ class FifoQueue(Queue):
 
     def postpone(self, now_us: int, limit: int, delay_us: int) -> None:
         """Hide the first message of each group that has something to give; the rest of the group waits behind it."""
-        for group in list(self._line)[:limit]:
+        for group in list(islice(self._line, limit)):
             first = group.first()
             if first is not None and first.state == VISIBLE:
                 self._hide(first, DELAYED, now_us + delay_us)

@@ -127,6 +127,10 @@ class Queue:
     def counts(self) -> dict[str, int]:
         return {"visible": self.visible, "in_flight": self.in_flight, "delayed": self.delayed}
 
+    def offers(self) -> bool:
+        """Whether a receive may find something now."""
+        return self.visible > 0
+
     # -- messages come and go ------------------------------------------------
 
     def add(self, message: Message, now_us: int, delay_us: int) -> None:
@@ -291,6 +295,9 @@ class StandardQueue(Queue):
         message.order = max(1, message.order - _ORDER_STEP * chance.randint(1, 32)) + chance.randint(1, 1_000)
         if message.state == VISIBLE:
             self._line.push(message.order, message)
+
+    def offers(self) -> bool:
+        return self.visible > 0 or bool(self._ghosts)
 
     def haunt(self, message: Message) -> None:
         """Deliver this message once more, although it is in flight or deleted by then."""

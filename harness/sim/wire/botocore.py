@@ -24,6 +24,7 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+from botocore.validate import ParamValidator
 
 from harness.errors import RealWorld
 from harness.sim import world as _world
@@ -68,6 +69,7 @@ def install() -> None:
     if _undo:
         return
     _privates.check()
+    _privates.look_again()
     session, endpoint = _privates.httpsession.URLLib3Session, _privates.endpoint.Endpoint
     client = _privates.client.BaseClient
     _replace(session, "send", _cut(session.send))
@@ -165,17 +167,46 @@ def _send(world: World, session: Any, request: Any) -> Any:
 
 def _answer(world: World, session: Any, request: Any, target: _Target) -> dict[str, Any]:
     """Decode a request and carry it out. Raises Failed; takes virtual time whatever happens."""
+    parameters: dict[str, Any] = {}
+    refusal: ServiceError | None = None
     if target.operation is None:
         refusal = unknown_operation(target.name)
-    else:
+    elif target.protocol in ("json", "query"):  # no simulated service speaks another protocol
         try:
-            call = _call(world, session, request, target)
+            parameters = _parameters(request, target)
         except Malformed as malformed:
             refusal = ServiceError("SerializationException", "SerializationException", str(malformed))
         else:
-            return exchange(world, call)
-    world.kernel.sleep_us(world.hook.latency_us(f"aws.{target.model.service_name}.{target.name}"))
-    raise Failed(refusal)
+            refusal = _invalid(parameters, target.operation.input_shape)
+    service = target.model.service_name
+    point = f"aws.{service}.{target.name}"
+    if refusal is not None:
+        world.kernel.sleep_us(world.hook.latency_us(point))
+        raise Failed(refusal)
+    trace = request.headers.get("X-Amzn-Trace-Id")
+    if trace and point == "aws.sqs.SendMessage":
+        parameters["AWSTraceHeader"] = _text(trace)
+    timeout = _privates.read_timeout(session, request)
+    timeout_us = None if timeout is None else round(timeout * 1_000_000)
+    signed_us = _signed_us(world, request)
+    return exchange(world, Call(point, service, target.name, target.region, parameters, timeout_us, signed_us))
+
+
+def _invalid(parameters: dict[str, Any], shape: Any) -> ServiceError | None:
+    """The service's refusal of parameters that no client has validated; ``None`` if they are well-formed."""
+    if shape is None or _shortcut.plainly_valid(shape)(parameters):
+        return None
+    for name in shape.required_members:
+        if name not in parameters:
+            return ServiceError(
+                "MissingParameter",
+                "MissingRequiredParameterException",
+                f"The request must contain the parameter {name}.",
+            )
+    report = ParamValidator().validate(parameters, shape)
+    if not report.has_errors():
+        return None
+    return ServiceError("SerializationException", "SerializationException", report.generate_report())
 
 
 #: Names that signatures have for services, where they are not botocore's own.
@@ -211,36 +242,21 @@ def _target(request: Any, known: tuple[Any, dict[str, Any]] | None) -> _Target:
     return _Target(model, name, operation, protocol, region)
 
 
-def _call(world: World, session: Any, request: Any, target: _Target) -> Call:
-    operation = target.operation
+def _parameters(request: Any, target: _Target) -> dict[str, Any]:
+    """What a request asks with. Raises Malformed."""
     body = request.body or b""
     if isinstance(body, str):
         body = body.encode("utf-8")
     elif not isinstance(body, (bytes, bytearray)):
         body = body.read()
-    service = target.model.service_name
+    shape = target.operation.input_shape
     if target.protocol == "json":
-        parameters = decode_json(operation.input_shape, bytes(body))
-    elif target.protocol == "query":
-        parameters = decode_query(service, operation.name, operation.input_shape, bytes(body))
-    else:
-        parameters = {}  # no simulated service speaks another protocol
-    if target.protocol == "query" and "AttributeNames" in parameters:
+        return decode_json(shape, bytes(body))
+    parameters = decode_query(target.model.service_name, target.name, shape, bytes(body))
+    if "AttributeNames" in parameters:
         # Where both are given the query protocol goes by the older name, JSON by the newer.
         parameters.pop("MessageSystemAttributeNames", None)
-    trace = request.headers.get("X-Amzn-Trace-Id")
-    if trace and service == "sqs" and operation.name == "SendMessage":
-        parameters["AWSTraceHeader"] = _text(trace)
-    timeout = _privates.read_timeout(session, request)
-    return Call(
-        f"aws.{service}.{operation.name}",
-        service,
-        operation.name,
-        target.region,
-        parameters,
-        None if timeout is None else round(timeout * 1_000_000),
-        _signed_us(world, request),
-    )
+    return parameters
 
 
 def _signed_us(world: World, request: Any) -> int:

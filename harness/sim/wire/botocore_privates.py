@@ -58,6 +58,7 @@ __all__ = [
     "is_own",
     "is_shared_class",
     "loaders",
+    "look_again",
     "quota_of",
     "read_timeout",
     "refill",
@@ -114,8 +115,11 @@ def check() -> None:
 
 # -- event handlers ------------------------------------------------------------
 
+#: The name under which an emitter keeps whether its handlers are all botocore's own.
+_flag = "_harness_own"
+_installations = 0
+
 #: Modules whose handlers do nothing that a caller could see on a call without an error.
-_FLAG = "_harness_own"
 _OWN = frozenset(
     {
         "boto3.utils",
@@ -140,18 +144,25 @@ def all_own(emitter: Any) -> bool:
     Looked up once for an emitter, then kept current by :func:`watch_register`
     and :func:`watch_unregister`: the look-up costs more than a call.
     """
-    own: bool | None = emitter.__dict__.get(_FLAG)
+    own: bool | None = emitter.__dict__.get(_flag)
     if own is None:
-        own = emitter.__dict__[_FLAG] = all(map(is_own, _handlers(emitter._handlers._root)))
+        own = emitter.__dict__[_flag] = all(map(is_own, _handlers(emitter._handlers._root)))
     return own
+
+
+def look_again() -> None:
+    """Forget what is known of every emitter: handlers may have come and gone unwatched since the last installation."""
+    global _installations, _flag
+    _installations += 1
+    _flag = f"_harness_own_{_installations}"
 
 
 def watch_register(original: Callable[..., Any]) -> Callable[..., Any]:
     """``HierarchicalEmitter._register_section``, which all kinds of register end in."""
 
     def _register_section(self: Any, event_name: str, handler: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.__dict__.get(_FLAG) and not is_own(handler):
-            self.__dict__[_FLAG] = False
+        if self.__dict__.get(_flag) and not is_own(handler):
+            self.__dict__[_flag] = False
         return original(self, event_name, handler, *args, **kwargs)
 
     return _register_section
@@ -161,7 +172,7 @@ def watch_unregister(original: Callable[..., Any]) -> Callable[..., Any]:
     """``HierarchicalEmitter.unregister``: a stranger may have gone, so look again."""
 
     def unregister(self: Any, *args: Any, **kwargs: Any) -> Any:
-        self.__dict__.pop(_FLAG, None)
+        self.__dict__.pop(_flag, None)
         return original(self, *args, **kwargs)
 
     return unregister

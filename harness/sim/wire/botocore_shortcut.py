@@ -29,7 +29,7 @@ from harness.sim.wire import botocore_clients as _clients
 from harness.sim.wire import botocore_privates as _privates
 from harness.sim.wire.botocore_exchange import Call, Failed, exchange, run_state
 
-__all__ = ["replacements", "short_cut", "wrap"]
+__all__ = ["plainly_valid", "replacements", "short_cut", "wrap"]
 
 #: Services whose handlers in botocore change nothing on the way in or out of a call without an error.
 SERVICES = frozenset({"sqs"})
@@ -111,6 +111,11 @@ def _check_for_structure(shape: Any) -> Check:
     return check
 
 
+def plainly_valid(shape: Any) -> Check:
+    """The check for a shape, made once."""
+    return _clients.shared(("check", id(shape)), lambda: _check_for(shape), shape)
+
+
 class _Operation:
     """What the short cut knows of one operation of one service model."""
 
@@ -119,7 +124,7 @@ class _Operation:
     def __init__(self, service: str, model: Any, name: str) -> None:
         shape = model.operation_model(name).input_shape
         self.point = f"aws.{service}.{name}"
-        self.accepts: Check = _check_for(shape) if shape is not None else lambda value: value == {}
+        self.accepts: Check = plainly_valid(shape) if shape is not None else lambda value: value == {}
         self.content_type = f"application/x-amz-json-{model.metadata.get('jsonVersion', '1.0')}"
 
 

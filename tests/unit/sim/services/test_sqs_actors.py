@@ -11,6 +11,7 @@ import pytest
 from harness.sim.kernel import Kernel
 from harness.sim.services.sqs import SqsService
 from harness.sim.services.timebase import KernelTimebase
+from harness.sim.verdicts import Twist
 from tests.unit.sim.simulate import kernel
 
 
@@ -167,6 +168,23 @@ def test_nothing_is_lost_or_given_twice(seed: int, fifo: bool) -> None:
         run.run()
         assert bench.sqs.inventory()[name] == {"visible": 0, "in_flight": 0, "delayed": 0}
     assert sorted(handled) == [f"{n:02}" for n in range(60)]
+
+
+def test_duplicate_wakes_a_poll_that_waits() -> None:
+    """A second delivery of the same message goes to the poll that waits, at once."""
+    with kernel() as run:
+        bench = Bench(run)
+        bench.sqs.create_queue("q")
+
+        def twisted() -> None:
+            parameters = {"QueueUrl": "q", "WaitTimeSeconds": 20}
+            bench.sqs.call("ReceiveMessage", parameters, region="us-east-1", twist=Twist("duplicate"))
+
+        run.start_process("first", twisted)
+        run.start_process("second", bench.receive, at_us=1)
+        run.call_at(1_000_000, lambda: bench.sqs.put("q", "m"))
+        run.run()
+    assert bench.got == [(1.0, "second", ["m"])]
 
 
 def test_same_seed_same_story() -> None:

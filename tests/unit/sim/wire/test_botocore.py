@@ -515,8 +515,15 @@ def test_json_by_hand(run: Run, url: str) -> None:
             "__type": "com.amazonaws.sqs#QueueDoesNotExist",
             "message": "The specified queue does not exist.",
         }
-        for body, aim in (("{", "AmazonSQS.SendMessage"), ("{}", "AmazonSQS.FooBar")):
+        for body, aim in (
+            ("{", "AmazonSQS.SendMessage"),
+            ("{}", "AmazonSQS.FooBar"),
+            ('{"QueueUrl": 5, "MessageBody": "a"}', "AmazonSQS.SendMessage"),
+            ('{"QueueUrl": "q", "Entries": [{}]}', "AmazonSQS.SendMessageBatch"),
+        ):
             assert by_hand(body, url, X_Amz_Target=aim).status_code == 400
+        missing = by_hand('{"QueueUrl": "q"}', url, X_Amz_Target="AmazonSQS.SendMessage")
+        assert json.loads(missing.content)["message"] == "The request must contain the parameter MessageBody."
 
     run.go(main)
 
@@ -659,3 +666,17 @@ def test_calls_after_the_end(run: Run) -> None:
     run.go(main)
     assert run.of("send") == []
     assert run.passings("SendMessage") == 0
+
+
+def test_client_without_validation(run: Run) -> None:
+    """A client that does not validate its parameters is refused by the service, not by a crash."""
+
+    def main() -> None:
+        sqs = client(parameter_validation=False)
+        error = failing(ClientError, sqs.send_message, QueueUrl="q")
+        assert error.response["Error"]["Code"] == "MissingParameter"
+        failing(ClientError, sqs.send_message, QueueUrl="q", MessageBody=5)
+        sqs.send_message(QueueUrl="q", MessageBody="good")
+
+    run.go(main)
+    assert len(run.of("send")) == 1

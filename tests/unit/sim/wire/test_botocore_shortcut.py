@@ -156,6 +156,24 @@ def test_client_from_before_with_a_handler(run: Run) -> None:
     assert seen == ["called"]
 
 
+def test_handler_that_came_while_the_wire_was_out() -> None:
+    """A handler registered between two installations is seen, also on a client that took the short cut before."""
+    seen: list[str] = []
+    sqs = client()
+    first = Run()
+    first.sqs.create_queue("q")
+    first.go(lambda: sqs.send_message(QueueUrl="q", MessageBody="1"))
+    wire.uninstall()
+    try:
+        sqs.meta.events.register("before-send", lambda **_: seen.append("called"))
+    finally:
+        wire.install()
+    second = Run()
+    second.sqs.create_queue("q")
+    second.go(lambda: sqs.send_message(QueueUrl="q", MessageBody="2"))
+    assert seen == ["called"]
+
+
 def test_standard_mode_refills_its_quota_on_the_full_path(run: Run, sends: list[str]) -> None:
     """After a retry the quota is below full: calls go the full path until good calls have refilled it."""
 
