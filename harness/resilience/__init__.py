@@ -165,6 +165,9 @@ if TYPE_CHECKING:
     from harness.resilience.producer import (
         Unsent as Unsent,
     )
+    from harness.resilience.queue_settings import (
+        check_queues as check_queues,
+    )
     from harness.resilience.retry import (
         ExponentialBackoffRetry as ExponentialBackoffRetry,
     )
@@ -236,6 +239,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "ResilientProducer",
         "Unsent",
     ),
+    "queue_settings": ("check_queues",),
     "windows": ("CountWindow", "TimeWindow"),
 }
 

@@ -19,22 +19,21 @@ of it. What the loop sees to:
 
 from __future__ import annotations
 
-import math
 import random as _random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.resilience._acknowledging import BATCH, Acknowledger
 from harness.resilience._delivery import DONE, LEFT, Delivery, Outcome, Process, RecentIds, Reporter
 from harness.resilience._heartbeat import Heartbeat
-from harness.resilience.errors import Classification, classify
+from harness.resilience.queue_settings import ATTRIBUTES
 
 __all__ = ["Admission", "ConsumerOptions", "MessageLoop"]
 
-_BATCH = 10  # entries of one SQS request
 _SLICE = 1.0  # seconds between two looks at the stop flag while waiting
 _DEFAULT_VISIBILITY = 30.0  # SQS's default, assumed where the queue cannot be asked
 
@@ -44,7 +43,7 @@ class Admission:
     """Whether the loop may receive now: not for ``wait`` seconds, and then at most ``limit`` messages."""
 
     wait: float = 0.0
-    limit: int = _BATCH
+    limit: int = BATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class ConsumerOptions:
     and ``backoff_cap`` bound the pauses after failed receives.
     """
 
-    batch_size: int = _BATCH
+    batch_size: int = BATCH
     wait_seconds: int = 20
     visibility_timeout: int | None = None
     heartbeat: bool = True
@@ -72,10 +71,10 @@ class ConsumerOptions:
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("batch_size", 1, _BATCH),
+            ("batch_size", 1, BATCH),
             ("wait_seconds", 0, 20),
             ("concurrency", 1, 1_000),
-            ("acknowledge_together", 1, _BATCH),
+            ("acknowledge_together", 1, BATCH),
             ("visibility_timeout", 1, 43_200),
         ):
             value = getattr(self, name)
@@ -97,23 +96,24 @@ class MessageLoop:
         *,
         delete: Callable[[str], object] | None = None,
         admission: Callable[[], Admission] | None = None,
+        inspect: Callable[[Mapping[str, str]], list[str]] | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
         random: _random.Random | None = None,
     ) -> None:
-        self.sqs = sqs
         self.queue_url = queue_url
         self.options = options
         self.report = report
         self.ordered = queue_url.endswith(".fifo")
-        self._delete_one = delete
         self._admission = admission or Admission
         self._clock = clock or time.monotonic
         self._sleep = sleep or time.sleep
         self._random = random or _random.Random()
         self._process: Process = lambda delivery: LEFT
         self.visibility = float(options.visibility_timeout or _DEFAULT_VISIBILITY)
-        self._visibility_known = options.visibility_timeout is not None
+        self._settings_known = options.visibility_timeout is not None
+        self._asked_at = 0.0
+        self._inspect = inspect
         self._stopping = False
         lock = threading.RLock()
         self._changed = threading.Condition(lock)  # workers wait on it for deliveries
@@ -123,13 +123,34 @@ class MessageLoop:
         self._idle = 0
         self._finished_serving = False
         self._crash: BaseException | None = None
-        self._unacknowledged: list[Delivery] = []
         self._handled = RecentIds()  # handled, whether the delete went through or not
         self._active: set[str] = set()  # being handled in this process
         self._blameless = RecentIds()  # receives that the message is not to blame for
         self._troubled = RecentIds(1_000)  # heads of FIFO groups that came back: when they stop to count
         self._failed_receives = 0
+        self._slow_said = False
         self.heartbeat = Heartbeat(self._extend, report, self._clock)
+        self._acknowledger = Acknowledger(
+            sqs,
+            queue_url,
+            report,
+            together=options.acknowledge_together,
+            delete=delete,
+            blameless=self._blameless,
+            handled=self._handled,
+            clock=self._clock,
+            pause=self.pause,
+            random=self._random,
+        )
+
+    @property
+    def sqs(self) -> Any:
+        """The client of boto3; may be set before :meth:`run`."""
+        return self._acknowledger.sqs
+
+    @sqs.setter
+    def sqs(self, client: Any) -> None:
+        self._acknowledger.sqs = client
 
     # For the process function
 
@@ -174,7 +195,7 @@ class MessageLoop:
         self._process = process
         self._crash = None
         self._finished_serving = False
-        self._ask_visibility()
+        self._ask_settings()
         self.report("started")
         if self.options.heartbeat:
             self.heartbeat.start()
@@ -271,8 +292,6 @@ class MessageLoop:
         if admission.wait > 0:
             self.pause(admission.wait)
             return []
-        if not self._visibility_known:
-            self._ask_visibility()
         limit = min(self.options.batch_size, max(1, admission.limit))
         if self.ordered and self._has_trouble():
             # The rest of a troubled group would be received with its head each time, for nothing.
@@ -296,6 +315,8 @@ class MessageLoop:
             self.pause(delay)
             return []
         self._failed_receives = 0
+        if not self._settings_known and self._clock() - self._asked_at > 60:
+            self._ask_settings()
         now = self._clock()
         if not messages and now - began < 0.05:
             self.pause(0.5)  # short polls of an empty queue must not become a storm
@@ -311,20 +332,25 @@ class MessageLoop:
         ceiling = min(self.options.backoff_cap, self.options.backoff_base * 2.0 ** min(failures - 1, 30))
         return ceiling * self._random.uniform(0.5, 1.0)
 
-    def _ask_visibility(self) -> None:
-        if self._visibility_known:
+    def _ask_settings(self) -> None:
+        """Learn the visibility timeout, and have the queue's settings looked at. Failure is said, not raised."""
+        if self._settings_known:
             return
+        self._asked_at = self._clock()
         try:
-            answer = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["VisibilityTimeout"])
-            value = answer["Attributes"]["VisibilityTimeout"]
+            answer = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=ATTRIBUTES)
+            attributes = answer["Attributes"]
+            value = attributes["VisibilityTimeout"]
         except Exception as error:
-            self.report(
-                "misconfigured", error=error, detail="the queue's visibility timeout cannot be read; 30 s assumed"
-            )
+            detail = f"the queue's settings cannot be read; a visibility timeout of {self.visibility:g} s is assumed"
+            self.report("misconfigured", error=error, detail=detail)
             return
+        self._settings_known = True
         if isinstance(value, str | int):
             self.visibility = max(1.0, float(value))
-        self._visibility_known = True
+        if self._inspect is not None and isinstance(attributes, Mapping):
+            for problem in self._inspect(attributes):
+                self.report("misconfigured", detail=problem)
 
     def _has_trouble(self) -> bool:
         now = self._clock()
@@ -334,9 +360,9 @@ class MessageLoop:
 
     def _serve(self, delivery: Delivery) -> None:
         if self._stopping:
-            self._give_back([delivery])
+            self._acknowledger.give_back([delivery])
             return
-        if not self._ours(delivery):
+        if not self._acknowledger.ours(delivery):
             delivery.settled = True
             self.report("expired-unbegun", delivery)
             self._blameless.add(delivery.id)
@@ -353,10 +379,19 @@ class MessageLoop:
             return
         delivery.first_held = self._clock()  # the hold time is the handler's, waiting for it is not counted
         try:
-            self._settle(delivery, self._outcome(delivery))
+            outcome = self._outcome(delivery)
+            self._check_duration(delivery)
+            self._settle(delivery, outcome)
         finally:
             with self._changed:
                 self._active.discard(delivery.id)
+
+    def _check_duration(self, delivery: Delivery) -> None:
+        took = self._clock() - delivery.first_held
+        if not self.options.heartbeat and took > self.visibility and not self._slow_said:
+            self._slow_said = True
+            detail = f"a handler took {took:.1f} s, the visibility timeout is {self.visibility:g} s, no heartbeat"
+            self.report("misconfigured", delivery, detail=detail, seconds=took)
 
     def _outcome(self, delivery: Delivery) -> Outcome:
         if delivery.id in self._handled:
@@ -370,23 +405,15 @@ class MessageLoop:
 
     def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome.delete:
-            self._handled[delivery.id] = True
             self._blameless.pop(delivery.id)
             self._troubled.pop(delivery.id)
-            if self.options.acknowledge_together == 1:
-                if not self._delete(delivery):
-                    self._block_group(delivery)
-                return
-            with self._changed:
-                self._unacknowledged.append(delivery)
-                full = len(self._unacknowledged) >= self.options.acknowledge_together
-            if full:
-                self._flush()
+            for other in self._acknowledger.done(delivery, outcome.first):
+                self._block_group(other)
             return
         if outcome.blameless:
             self._blameless.add(delivery.id)
-        if outcome.delay is not None and self._ours(delivery):
-            self._hide(delivery, outcome.delay)
+        if outcome.delay is not None and self._acknowledger.ours(delivery):
+            self._acknowledger.hide(delivery, outcome.delay)
         else:
             with delivery.lock:
                 delivery.settled = True
@@ -401,7 +428,7 @@ class MessageLoop:
             behind = [other for other in self._pending if other.group == delivery.group]
             for other in behind:
                 self._pending.remove(other)
-        self._give_back(behind)
+        self._acknowledger.give_back(behind)
 
     # Telling the queue
 
@@ -420,100 +447,13 @@ class MessageLoop:
         if delivery.on_extended is not None:
             delivery.on_extended(float(seconds))
 
-    def _ours(self, delivery: Delivery) -> bool:
-        """Whether its visibility is ours to change: an old handle would change that of another consumer's delivery."""
-        return not delivery.lost and self._clock() < delivery.visible_at
-
-    def _hide(self, delivery: Delivery, delay: float) -> None:
-        with delivery.lock:
-            delivery.settled = True
-            seconds = min(43_200, max(0, math.ceil(delay)))
-            try:
-                self.sqs.change_message_visibility(
-                    QueueUrl=self.queue_url, ReceiptHandle=delivery.handle, VisibilityTimeout=seconds
-                )
-                delivery.visible_at = self._clock() + seconds
-            except Exception as error:
-                self.report("give-back-failed", delivery, error=error)
-
-    def _give_back(self, deliveries: Sequence[Delivery]) -> None:
-        """Make what was not begun visible to others at once, in the queue's order."""
-        for delivery in deliveries:
-            self._blameless.add(delivery.id)
-        ours = [delivery for delivery in deliveries if self._ours(delivery)]
-        for start in range(0, len(ours), _BATCH):
-            chunk = ours[start : start + _BATCH]
-            entries = []
-            for number, delivery in enumerate(chunk):
-                with delivery.lock:  # after this no heartbeat hides it again
-                    delivery.settled = True
-                entries.append({"Id": str(number), "ReceiptHandle": delivery.handle, "VisibilityTimeout": 0})
-            try:
-                answer = self.sqs.change_message_visibility_batch(QueueUrl=self.queue_url, Entries=entries)
-                failed = {entry["Id"]: entry for entry in answer.get("Failed") or []}
-            except Exception as error:
-                for delivery in chunk:
-                    self.report("give-back-failed", delivery, error=error)
-                continue
-            for number, delivery in enumerate(chunk):
-                if str(number) in failed:
-                    self.report("give-back-failed", delivery, detail=str(failed[str(number)].get("Code")))
-                else:
-                    self.report("given-back", delivery)
-
-    def _delete(self, delivery: Delivery) -> bool:
-        """Delete one message, with three tries. A message that stays comes back and is deleted then."""
-        error: Exception | None = None
-        for attempt in range(3):
-            if attempt:
-                self.pause(self._random.uniform(0.1, 0.2) * 2**attempt)
-            try:
-                with delivery.lock:
-                    if self._delete_one is not None:
-                        self._delete_one(delivery.handle)
-                    else:
-                        self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=delivery.handle)
-                    delivery.settled = True
-            except Exception as failure:
-                error = failure
-                if classify(failure) is Classification.PERMANENT:
-                    break
-            else:
-                self.report("deleted", delivery)
-                return True
-        with delivery.lock:
-            delivery.settled = True
-        self.report("delete-failed", delivery, error=error)
-        return False
-
-    def _flush(self) -> None:
-        """Delete what was handled and waits for its acknowledgement, in batches; what fails, one by one."""
-        with self._changed:
-            waiting, self._unacknowledged = self._unacknowledged, []
-        if len(waiting) == 1 or self._delete_one is not None:
-            for delivery in waiting:
-                self._delete(delivery)
-            return
-        for start in range(0, len(waiting), _BATCH):
-            chunk = waiting[start : start + _BATCH]
-            entries = [{"Id": str(number), "ReceiptHandle": each.handle} for number, each in enumerate(chunk)]
-            try:
-                answer = self.sqs.delete_message_batch(QueueUrl=self.queue_url, Entries=entries)
-                deleted = {entry["Id"] for entry in answer.get("Successful") or []}
-            except Exception as error:
-                self.report("delete-failed", chunk[0], error=error, detail=f"a batch of {len(chunk)}; one by one now")
-                deleted = set()
-            for number, delivery in enumerate(chunk):
-                if str(number) in deleted:
-                    with delivery.lock:
-                        delivery.settled = True
-                    self.report("deleted", delivery)
-                elif not self._delete(delivery):
-                    self._block_group(delivery)
-
     def _drain(self) -> None:
         with self._changed:
             unbegun = list(self._pending)
             self._pending.clear()
-        self._give_back(unbegun)
+        self._acknowledger.give_back(unbegun)
         self._flush()
+
+    def _flush(self) -> None:
+        for delivery in self._acknowledger.flush():
+            self._block_group(delivery)

@@ -39,9 +39,9 @@ from typing import Any, Literal, Protocol
 from harness.resilience._delivery import DONE, ConsumerEvent, ConsumerListener, Delivery, Outcome, RecentIds, Reporter
 from harness.resilience._loop import Admission, ConsumerOptions, MessageLoop
 from harness.resilience._stack import ErrorDetails, details_of
-from harness.resilience.dlq import SentOnce, dead_letter_request, envelope_of, sqs_client
+from harness.resilience.dlq import SentOnce, dead_letter_request, envelope_of, problems_of, sqs_client
 from harness.resilience.envelope import MAX_MESSAGE_BYTES
-from harness.resilience.errors import Classification, InvalidMessageFormatError, classify
+from harness.resilience.errors import Classification, InvalidMessageFormatError, classify, retry_after
 from harness.resilience.idempotency import Claim, Idempotency, IdempotencyStore, Status, new_owner
 from harness.resilience.poison import PoisonMessageDetector
 
@@ -123,7 +123,8 @@ class ResilientConsumer:
     queue keeps what Redis may lose. ``idempotency``: a store, or
     :class:`~harness.resilience.idempotency.Idempotency` with a key.
     ``retry_delay``: seconds until a failed message comes back, from the number
-    of its receives (default: the visibility timeout). ``breaker_pause``: seconds
+    of its receives (default: the visibility timeout); a longer ``Retry-After`` of
+    the service that failed is honoured. ``breaker_pause``: seconds
     to wait for a breaker that does not say how long. ``admission``: asked before
     each receive, for load shedding. ``listeners`` get every event.
     """
@@ -191,6 +192,7 @@ class ResilientConsumer:
             self.options,
             self._report,
             admission=self._admit,
+            inspect=lambda attributes: problems_of(self.sqs, attributes, dlq_url, max_receives),
             clock=self._clock,
             sleep=sleep,
             random=random,
@@ -371,7 +373,11 @@ class ResilientConsumer:
             return self._set_aside(delivery, details.text or details.error_class)
         if last:
             return self._set_aside(delivery, f"Failed at receive {receives} of {self.max_receives}: {details}")
-        return Outcome(delete=False, delay=self.retry_delay(receives) if self.retry_delay else None)
+        delay = self.retry_delay(receives) if self.retry_delay else None
+        hint = retry_after(error)
+        if hint is not None:
+            delay = hint if delay is None else max(delay, hint)
+        return Outcome(delete=False, delay=delay)
 
     # Where failed messages go
 
@@ -389,6 +395,10 @@ class ResilientConsumer:
     def _set_aside(self, delivery: Delivery, reason: str) -> Outcome:
         """To the dead-letter queue, else to the quarantine; where there is neither, it stays in its queue."""
         if self.dlq_url is not None:
+            own = type(self)._send_to_dlq is not ResilientConsumer._send_to_dlq
+            if self.options.acknowledge_together > 1 and not self.queue_url.endswith(".fifo") and not own:
+                request = self._dead_letter_request(delivery.message, reason)
+                return self._sent_once.send_later(delivery, reason, self._report, request)
             return self._sent_once.send(
                 delivery, reason, self._report, lambda: self._send_to_dlq(delivery.message, reason)
             )
@@ -407,9 +417,12 @@ class ResilientConsumer:
 
     def _send_to_dlq(self, message: Mapping[str, Any], reason: str) -> None:
         """Send the dead letter. Raises when it is not accepted. May be overridden."""
+        self.sqs.send_message(**self._dead_letter_request(message, reason))
+
+    def _dead_letter_request(self, message: Mapping[str, Any], reason: str) -> dict[str, Any]:
         details = self._errors.get(str(message.get("MessageId", "")))
         envelope = envelope_of(message, reason, self.queue_url, details, self._wall_clock)
-        self.sqs.send_message(**dead_letter_request(envelope, self.dlq_url or "", max_bytes=self._max_bytes))
+        return dead_letter_request(envelope, self.dlq_url or "", max_bytes=self._max_bytes)
 
     # Effects once
 

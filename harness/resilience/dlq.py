@@ -28,14 +28,31 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.resilience._delivery import DONE, LEFT, ConsumerListener, Delivery, Outcome, RecentIds, Reporter
+from harness.resilience._delivery import (
+    DONE,
+    LEFT,
+    ConsumerListener,
+    DeadLetter,
+    Delivery,
+    Outcome,
+    RecentIds,
+    Reporter,
+)
 from harness.resilience._loop import Admission, ConsumerOptions, MessageLoop
 from harness.resilience._stack import ErrorDetails, details_of
 from harness.resilience.envelope import MAX_MESSAGE_BYTES, Envelope
 from harness.resilience.errors import Classification, classify
 from harness.resilience.idempotency import DEFAULT_TTL_SECONDS, IdempotencyStore, Status, new_owner
+from harness.resilience.queue_settings import ATTRIBUTES, find_problems
 
-__all__ = ["ConsumerOptions", "DeadLetterQueueHandler", "dead_letter_request", "envelope_of", "sqs_client"]
+__all__ = [
+    "ConsumerOptions",
+    "DeadLetterQueueHandler",
+    "dead_letter_request",
+    "envelope_of",
+    "problems_of",
+    "sqs_client",
+]
 
 MessageHandler = Callable[[dict[str, Any]], object]
 
@@ -88,6 +105,17 @@ def envelope_of(
     )
 
 
+def problems_of(sqs: Any, attributes: Mapping[str, str], dlq_url: str | None, max_receives: int) -> list[str]:
+    """What is wrong with a queue's settings beside its dead-letter queue's, as far as that one can be asked."""
+    dead: Mapping[str, str] | None = None
+    if dlq_url is not None:
+        try:
+            dead = sqs.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=ATTRIBUTES)["Attributes"]
+        except Exception as error:
+            return [f"the settings of the dead-letter queue {dlq_url} cannot be read ({error})"]
+    return find_problems(attributes, dead if isinstance(dead, Mapping) else None, max_receives=max_receives)
+
+
 class SentOnce:
     """Sends a dead letter and remembers it in a store, if there is one, so that a crash does not send it again."""
 
@@ -97,33 +125,53 @@ class SentOnce:
 
     def send(self, delivery: Delivery, reason: str, report: Reporter, send: Callable[[], object]) -> Outcome:
         """Call *send* unless it was done before. Only success lets the original be deleted."""
-        key = f"dead-letter:{self._queue_url}:{delivery.id}"
         owner = new_owner()
-        if self._was_sent(key, owner, delivery, report):
-            report("already-handled", delivery, detail="its dead letter was sent before")
+        if self._was_sent(owner, delivery, report):
             return DONE
         try:
             send()
         except Exception as error:
             report("dead-letter-failed", delivery, error=error, detail=reason)
             return LEFT
+        self._remember(owner, delivery, reason, report)
+        return DONE
+
+    def send_later(self, delivery: Delivery, reason: str, report: Reporter, request: dict[str, Any]) -> Outcome:
+        """The same, in a batch with others: the loop sends *request* before it deletes."""
+        owner = new_owner()
+        if self._was_sent(owner, delivery, report):
+            return DONE
+
+        def sent(error: Exception | None) -> None:
+            if error is None:
+                self._remember(owner, delivery, reason, report)
+            else:
+                report("dead-letter-failed", delivery, error=error, detail=reason)
+
+        return Outcome(delete=True, first=DeadLetter(request, sent))
+
+    def _key(self, delivery: Delivery) -> str:
+        return f"dead-letter:{self._queue_url}:{delivery.id}"
+
+    def _remember(self, owner: str, delivery: Delivery, reason: str, report: Reporter) -> None:
         report("dead-lettered", delivery, detail=reason)
         if self._store is not None:
             try:
-                self._store.complete(key, owner, None, DEFAULT_TTL_SECONDS)
+                self._store.complete(self._key(delivery), owner, None, DEFAULT_TTL_SECONDS)
             except Exception as error:
                 report("store-unavailable", delivery, error=error)
-        return DONE
 
-    def _was_sent(self, key: str, owner: str, delivery: Delivery, report: Reporter) -> bool:
+    def _was_sent(self, owner: str, delivery: Delivery, report: Reporter) -> bool:
         if self._store is None:
             return False
         try:
-            return self._store.begin(key, owner, 30.0).status is Status.COMPLETED
+            if self._store.begin(self._key(delivery), owner, 30.0).status is Status.COMPLETED:
+                report("already-handled", delivery, detail="its dead letter was sent before")
+                return True
         except Exception as error:
             # Without the store a second dead letter is possible, which is better than none.
             report("store-unavailable", delivery, error=error)
-            return False
+        return False
 
 
 class DeadLetterQueueHandler:
@@ -205,8 +253,9 @@ class DeadLetterQueueHandler:
             self.main_queue_url,
             self.options,
             self._report,
-            delete=self._delete_message if self._deletes_itself() else None,
+            delete=self._delete_message if self._overridden("_delete_message") else None,
             admission=self._admission,
+            inspect=lambda attributes: problems_of(self.sqs, attributes, self.dlq_url, self.max_retries + 1),
             clock=self._clock,
             sleep=self._sleep,
             random=self._random,
@@ -227,9 +276,9 @@ class DeadLetterQueueHandler:
         if loop is not None:
             loop.stop()
 
-    def _deletes_itself(self) -> bool:
-        own = getattr(self._delete_message, "__func__", self._delete_message)
-        return own is not DeadLetterQueueHandler._delete_message
+    def _overridden(self, name: str) -> bool:
+        own = getattr(self, name)
+        return getattr(own, "__func__", own) is not getattr(DeadLetterQueueHandler, name)
 
     def _process(self, loop: MessageLoop, delivery: Delivery, handler: MessageHandler) -> Outcome:
         receives = loop.receives(delivery)
@@ -254,13 +303,22 @@ class DeadLetterQueueHandler:
 
     def _dead_letter(self, delivery: Delivery, reason: str) -> Outcome:
         """Send the dead letter; only then may the original be deleted."""
+        if (
+            self.options.acknowledge_together > 1
+            and not self.main_queue_url.endswith(".fifo")
+            and not self._overridden("_send_to_dlq")
+        ):
+            return self._sent_once.send_later(delivery, reason, self._report, self._request(delivery.message, reason))
         return self._sent_once.send(delivery, reason, self._report, lambda: self._send_to_dlq(delivery.message, reason))
+
+    def _request(self, message: Mapping[str, Any], reason: str) -> dict[str, Any]:
+        details = self._errors.get(str(message.get("MessageId", "")))
+        envelope = envelope_of(message, reason, self.main_queue_url, details, self._wall_clock)
+        return dead_letter_request(envelope, self.dlq_url, max_bytes=self._max_bytes)
 
     def _send_to_dlq(self, message: Mapping[str, Any], error_reason: str) -> None:
         """Send *message* to the dead-letter queue. Raises when it is not accepted."""
-        details = self._errors.get(str(message.get("MessageId", "")))
-        envelope = envelope_of(message, error_reason, self.main_queue_url, details, self._wall_clock)
-        self.sqs.send_message(**dead_letter_request(envelope, self.dlq_url, max_bytes=self._max_bytes))
+        self.sqs.send_message(**self._request(message, error_reason))
 
     def _delete_message(self, receipt_handle: str) -> None:
         """Delete one message of the main queue. Raises when that fails."""

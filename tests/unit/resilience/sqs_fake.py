@@ -74,6 +74,7 @@ class FakeSqs:
         self.errors: dict[str, list[BaseException | None]] = defaultdict(list)
         self.after: dict[str, list[BaseException | None]] = defaultdict(list)
         self.fail_entries: dict[str, list[set[str]]] = defaultdict(list)
+        self.attributes: dict[str, dict[str, str]] = {}
         self.on_idle: Callable[[], None] = lambda: None
         self._numbers = 0
         self._dedup: dict[tuple[str, str], str] = {}
@@ -101,7 +102,8 @@ class FakeSqs:
 
     def get_queue_attributes(self, **request: Any) -> dict[str, Any]:
         self._called("get_queue_attributes", request)
-        return {"Attributes": {"VisibilityTimeout": str(int(self.visibility))}}
+        own = self.attributes.get(request["QueueUrl"], {})
+        return {"Attributes": {"VisibilityTimeout": str(int(self.visibility)), **own}}
 
     def receive_message(self, **request: Any) -> dict[str, Any]:
         self._called("receive_message", request)

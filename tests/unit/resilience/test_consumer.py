@@ -704,3 +704,30 @@ def test_expired_credentials_are_waited_out() -> None:
     s.consumer.run()
     assert s.handled == ["b"]
     assert max(event.seconds or 0 for event in s.events if event.kind == "receive-failed") <= 30
+
+
+def test_retry_after_of_the_service_is_honoured() -> None:
+    """A failed message comes back when the service that failed asked for it, not earlier by our own delay."""
+    times: list[float] = []
+
+    def handle(message: dict[str, Any]) -> None:
+        times.append(s.clock())
+        if len(times) == 1:
+            raise ServiceUnavailableError("busy", retry_after=45)
+
+    s = Setup(handle, retry_delay=lambda receives: 2)
+    s.put("b")
+    s.consumer.run()
+    assert times[1] - times[0] == pytest.approx(45, abs=1)
+
+
+def test_dead_letters_of_the_consumer_go_in_batches() -> None:
+    """With acknowledgements in batches, dead letters are sent in batches before them."""
+    options = ConsumerOptions(heartbeat=False, acknowledge_together=10)
+    s = Setup(always(PermanentError("no")), options=options, idempotency=once(MemoryIdempotencyStore()))
+    s.put(*(json.dumps({"id": n}) for n in range(10)))
+    s.consumer.run()
+    assert s.sqs.count("send_message_batch") == 1
+    assert s.sqs.count("send_message") == 0
+    assert len(s.dead()) == 10
+    assert s.sqs.queues[MAIN] == []

@@ -647,3 +647,90 @@ def test_envelope_in_the_queue_keeps_the_known_names() -> None:
     assert document["originalMessageId"] == original
     assert message["MessageAttributes"]["ErrorType"]["StringValue"] == "ProcessingFailure"
     assert message["MessageAttributes"]["OriginalQueue"]["StringValue"] == MAIN
+
+
+BATCHED = ConsumerOptions(heartbeat=False, acknowledge_together=10)
+
+
+def test_dead_letters_go_in_batches() -> None:
+    """When a whole batch fails for good, its dead letters are one call, and so are the deletes after it."""
+    s = Setup(options=BATCHED)
+    for n in range(10):
+        s.sqs.put(MAIN, f"b{n}")
+    s.run(failing(*(f"b{n}" for n in range(10)), error=PermanentError("release 7")))
+    names = [name for name, _ in s.sqs.calls if "send" in name or "delete" in name]
+    assert names == ["send_message_batch", "delete_message_batch"]
+    assert [envelope.body for envelope in s.dead()] == [f"b{n}" for n in range(10)]
+    assert s.kinds().count("dead-lettered") == 10
+    assert s.sqs.queues[MAIN] == []
+
+
+def test_dead_letter_that_a_batch_refuses_keeps_its_original() -> None:
+    """Of a batch of dead letters that is refused in part, only those that were accepted lose their originals."""
+    s = Setup(options=BATCHED)
+    for n in range(4):
+        s.sqs.put(MAIN, f"b{n}")
+    s.sqs.fail_entries["send_message_batch"] = [{"1", "2"}]
+    left: list[list[str]] = []
+    s.handler.listeners.append(
+        lambda event: left.append(s.sqs.bodies(MAIN)) if event.kind == "deleted" else None  # type: ignore[arg-type]
+    )
+    s.run(failing("b0", "b1", "b2", "b3", error=PermanentError("x")))
+    assert set(left[1]) == {"b1", "b2"}
+    assert s.kinds().count("dead-letter-failed") == 2
+    assert sorted(envelope.body for envelope in s.dead()) == ["b0", "b1", "b2", "b3"]
+    assert s.sqs.queues[MAIN] == []
+
+
+def test_dead_letter_batch_that_fails_as_a_whole_deletes_nothing() -> None:
+    """If the call that sends dead letters fails, nothing is deleted; everything comes back and goes then."""
+    s = Setup(options=BATCHED)
+    for n in range(3):
+        s.sqs.put(MAIN, f"b{n}")
+    s.sqs.errors["send_message_batch"] = [ConnectionError("down")]
+    s.run(failing("b0", "b1", "b2", error=PermanentError("x")))
+    assert sorted(envelope.body for envelope in s.dead()) == ["b0", "b1", "b2"]
+    assert s.handled.count("b0") == 2
+
+
+def test_dead_letter_batches_keep_to_one_megabyte() -> None:
+    """Large dead letters are sent in as many calls as 1 MiB together needs."""
+    s = Setup(options=BATCHED)
+    for n in range(3):
+        s.sqs.put(MAIN, f"{n}" * 500_000)
+    s.run(lambda message: failing(message["Body"], error=PermanentError("x"))(message))
+    sizes = [len(request["Entries"]) for name, request in s.sqs.calls if name == "send_message_batch"]
+    assert sizes == [2, 1]
+    assert len(s.dead()) == 3
+
+
+def test_a_slow_handler_without_a_heartbeat_is_said_once() -> None:
+    """A handler that outlives the visibility timeout unprotected is a misconfiguration, and is said once."""
+    s = Setup()
+    s.sqs.put(MAIN, "b0")
+    s.sqs.put(MAIN, "b1")
+    s.run(lambda message: s.clock.advance(35))
+    said = [event.detail for event in s.events if event.kind == "misconfigured"]
+    assert len(said) == 1
+    assert "35.0 s" in said[0]
+
+
+def test_settings_that_defeat_it_are_said_at_the_start() -> None:
+    """A redrive policy that moves messages before they are dead-lettered with an envelope is said."""
+    s = Setup()
+    arn = "arn:aws:sqs:us-east-1:1:orders-dlq"
+    s.sqs.attributes[MAIN] = {"RedrivePolicy": json.dumps({"maxReceiveCount": 2, "deadLetterTargetArn": arn})}
+    s.sqs.put(MAIN, "b")
+    s.run()
+    (said,) = [event.detail for event in s.events if event.kind == "misconfigured"]
+    assert "maxReceiveCount is 2" in said
+    assert "receive 4" in said
+
+
+def test_unreadable_settings_stop_nothing() -> None:
+    """A consumer that may not read settings works all the same, with SQS's default visibility timeout."""
+    s = Setup()
+    s.sqs.errors["get_queue_attributes"] = [aws_error("AccessDenied", status=403)] * 100
+    s.sqs.put(MAIN, "b")
+    s.run()
+    assert s.handled == ["b"]
