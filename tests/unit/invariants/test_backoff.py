@@ -87,6 +87,7 @@ class TestBackoffBounds:
         assert h.judge(invariants.backoff_bounds(low=1)).status == "holds"
         assert h.judge(invariants.backoff_bounds(low=1.5)).evidence == (1, 2)
         assert h.judge(invariants.backoff_bounds(high=0.5)).evidence == (1, 2)
+        assert h.judge(invariants.backoff_bounds(high=1)).status == "holds"
 
     def test_progress_between_ends_the_chain(self) -> None:
         """Failures with something done in between are different calls."""

@@ -154,6 +154,14 @@ class TestEnvelopeComplete:
         assert "SQS itself" in h.judge(invariants.envelope_complete()).detail
         assert "poison" in HistoryBuilder().judge(invariants.envelope_complete()).detail
 
+    def test_a_fifo_duplicate_is_no_second_dead_letter(self) -> None:
+        """A send that SQS takes for a repetition puts nothing into the queue, and is not judged."""
+        h = HistoryBuilder()
+        h.send("m1", key="1", body='{"order_id": 1}')
+        for body in (_envelope(), "junk"):
+            h.dead_letter("d1", key="1", body=body)
+        assert h.judge(invariants.envelope_complete()).status == "holds"
+
     def test_own_fields(self) -> None:
         """Somebody else's envelope may be held to other fields."""
         h = HistoryBuilder()

@@ -180,6 +180,16 @@ class TestNoMessageLoss:
         assert verdict.status == "inconclusive"
         assert "do not balance" in verdict.detail
 
+    def test_books_that_balance(self) -> None:
+        """Visible, delayed and in flight together are what the events say; other queues are none of its business."""
+        h = HistoryBuilder()
+        for number in "123":
+            h.send(f"m{number}", key=number)
+        queues = {part: {"visible": 1, "in_flight": 1, "delayed": 1} for part in ("orders", "elsewhere")}
+        h.end(queues=queues)
+        verdict = h.judge(invariants.no_message_loss())
+        assert (verdict.status, verdict.detail) == ("holds", "3 messages sent, 0 handled, none lost")
+
     def test_messages_without_key_go_by_their_id(self) -> None:
         """A message without a key is known by its id, for effects too."""
         h = HistoryBuilder()

@@ -47,6 +47,15 @@ class TestFifoOrder:
         h.effect("2")
         assert h.judge(invariants.fifo_order()).status == "holds"
 
+    @pytest.mark.parametrize("way", ["move", "quarantine", "expire"])
+    def test_a_message_that_was_given_up_may_come_back_late(self, way: str) -> None:
+        """A dead letter that is replayed after its group went on is not out of order."""
+        h = self._two()
+        getattr(h, way)("m1")
+        h.effect("2")
+        h.effect("1")
+        assert h.judge(invariants.fifo_order()).status == "holds"
+
     def test_an_acknowledged_message_whose_effect_comes_late_was_overtaken(self) -> None:
         """Acknowledged first, done last: out of order, shown once the late effect comes."""
         h = self._two()
@@ -130,6 +139,31 @@ class TestBatchIntegrity:
         moved = h.move("m2")
         verdict = h.judge(invariants.batch_integrity())
         assert (verdict.status, verdict.evidence) == ("violated", (4, failed, moved))
+
+    def test_starved_and_dead_lettered_by_the_consumer(self) -> None:
+        """The same where the consumer itself sends the dead letter; sending the message elsewhere is none."""
+        h = self._batch()
+        _, failed = h.handler("1", "error")
+        h.send("x2", key="2", queue="audit", origin="process")
+        letter = h.dead_letter("d2", key="2")
+        assert h.judge(invariants.batch_integrity()).evidence == (4, failed, letter)
+
+    def test_a_message_that_was_begun_once_is_not_starved(self) -> None:
+        """A message that its handler began in any delivery had its chance."""
+        h = self._batch()
+        h.handler("2", "error")
+        h.receive("m1", at=40)
+        h.receive("m2", at=40)
+        h.handler("1", "error")
+        h.move("m2")
+        assert h.judge(invariants.batch_integrity()).status == "holds"
+
+    def test_dead_lettered_before_any_failure(self) -> None:
+        """A message put aside while no other of its batch has failed ends by itself."""
+        h = self._batch()
+        h.move("m2")
+        h.handler("1", "error")
+        assert h.judge(invariants.batch_integrity()).status == "holds"
 
     def test_nothing_to_judge(self) -> None:
         """Single deliveries, and batches without a declared handler, are inconclusive with the remedy."""

@@ -40,3 +40,20 @@ def test_between_is_exclusive_and_skips_other_keys_and_processes() -> None:
     assert not excuses.between(4, 6, "2")
     assert not excuses.between(4, 8, "2", ("a",))
     assert excuses.between(4, 8, "2", ("a", None))
+
+
+@pytest.mark.parametrize(
+    ("event", "everybody"),
+    [
+        ({"kind": "fault.strike", "point": "redis.INCR.before", "fault_kind": "failover"}, True),
+        ({"kind": "fault.strike", "point": "redis.INCR.before", "fault_kind": "refused"}, False),
+        ({"kind": "effect.lost"}, True),
+        ({"kind": "process.crash", "process": "b"}, False),
+    ],
+)
+def test_a_store_that_loses_writes_strikes_everybody(event: dict[str, str], everybody: bool) -> None:
+    """A loss of writes excuses every process, whoever passed the point; other strikes only their own."""
+    excuses = Excuses(["*"])
+    excuses.note({"n": 5, "actor": "b", **event})
+    assert excuses.between(4, 6, None, ("a",)) is everybody
+    assert excuses.between(4, 6, None, ("b",))

@@ -24,6 +24,9 @@ class TestNotStuck:
         h = HistoryBuilder()
         h.send("m1", key="1")
         h.receive("m1", visible_at=10_000)
+        h.send("m2", key="2")
+        h.receive("m2", visible_at=h.t + 30)
+        h.send("m3", key="3")
         assert "(1 in flight)" in h.judge(invariants.not_stuck()).detail
 
     def test_dead_letters_may_rest(self) -> None:

@@ -133,6 +133,18 @@ class TestRecoversWithin:
         assert h.judge(invariants.recovers_within(4)).status == "holds"
         assert h.judge(invariants.recovers_within(2)).status == "violated"
 
+    def test_the_first_success_of_the_declared_kind_counts(self) -> None:
+        """Other effects are no success, and a second success does not make the first one later."""
+        h = HistoryBuilder()
+        for number in "12":
+            h.send(f"m{number}", key=number)
+        h.window(1, 2)
+        h.effect("1", name="seen", at=3)
+        h.effect("1", at=6)
+        h.effect("2", at=30)
+        assert h.judge(invariants.recovers_within(3)).status == "violated"
+        assert h.judge(invariants.recovers_within(4)).status == "holds"
+
     def test_putting_aside_what_is_left_is_a_success(self) -> None:
         """If only a poison message was left, its dead letter is the success."""
         h = HistoryBuilder()
@@ -196,6 +208,28 @@ class TestThroughputReturns:
     def test_rates(self, after: float, status: str) -> None:
         """The old rate is back, or half of it where 90 % are promised."""
         assert throughput(after).judge(invariants.throughput_returns(within=60)).status == status
+
+    @pytest.mark.parametrize(("found", "status"), [(True, "holds"), (False, "violated")])
+    def test_without_effects_acknowledgements_count(self, found: bool, status: str) -> None:
+        """Where no effect is declared the rate is that of acknowledgements which found their message."""
+        h = HistoryBuilder(effects=())
+        for number in range(90):
+            h.send(f"m{number}", key=str(number), at=0.1)
+        for number in range(20):
+            h.delete(f"m{number}", at=1 + number)
+        h.window(21, 40)
+        for number in range(20, 80):
+            h.delete(f"m{number}", at=21 + number, found=found)
+        h.end(at=300)
+        assert h.judge(invariants.throughput_returns(within=60)).status == status
+
+    def test_drained_but_new_work_waits(self) -> None:
+        """A drained backlog is no excuse for a rate that stays low while new messages wait."""
+        h = outage()
+        for number in range(30, 60):
+            h.send(f"m{number}", key=str(number), at=81)
+        h.end(at=400)
+        assert h.judge(invariants.throughput_returns()).status == "violated"
 
     def test_nothing_left_to_do(self) -> None:
         """A system that has drained its backlog need not prove its rate."""
