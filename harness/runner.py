@@ -38,8 +38,8 @@ _installed = False
 def install() -> None:
     """Put the simulation's shims in, before the user's modules are imported. Idempotent."""
     global _installed
+    simulated.install()  # each part looks for itself, should somebody have taken one out
     if not _installed:
-        simulated.install()
         _installed = True
         atexit.register(uninstall)
 
