@@ -1,0 +1,74 @@
+"""What some tests need beside Python: skipped by name where it is not there, a failure where it was promised.
+
+``HARNESS_REQUIRE=redis,toxiproxy`` turns the skip of a test that needs one of
+these into a failure, so that a machine that installed them cannot pass
+without having used them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+PROGRAMS = {"redis": "redis-server", "toxiproxy": "toxiproxy-server", "java": "java", "chromium": "chromium"}
+
+
+def required() -> set[str]:
+    """The names in HARNESS_REQUIRE."""
+    return {name.strip() for name in os.environ.get("HARNESS_REQUIRE", "").split(",") if name.strip()}
+
+
+def require(name: str) -> str:
+    """The path of the program that *name* stands for; skips the test if it is not there, or fails it if promised."""
+    path = shutil.which(PROGRAMS[name])
+    if path is None:
+        message = f"{PROGRAMS[name]} is not on PATH"
+        if name in required():
+            pytest.fail(f"HARNESS_REQUIRE names {name}, but {message}")
+        pytest.skip(message)
+    return path
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def redis_server() -> Iterator[int]:
+    """A real redis-server on loopback for the time of a test; gives its port."""
+    program = require("redis")
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        server = subprocess.Popen([*command, "--dir", folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _wait_for(port, server)
+            yield port
+        finally:
+            server.terminate()
+            server.wait(timeout=10)
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    """Until the server answers: ten seconds at most."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            raise RuntimeError(f"redis-server ended with {server.returncode}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise RuntimeError("redis-server did not answer within ten seconds")
