@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.history import Event, History
@@ -42,13 +42,14 @@ class Plot:
     Attributes:
         key: the message's key, ``None`` where the finding is about no message.
         events: what belongs to it.
-        first_evidence: the number of the first event of the verdict's evidence, 0 for none.
         evidence: all numbers of the evidence.
+        waits: by the number of a strike, the seconds until whoever was struck did the next thing.
     """
 
     key: str | None
     events: list[Event]
     evidence: frozenset[int] = field(default_factory=frozenset)
+    waits: Mapping[int, float] = field(default_factory=dict)
 
     def of(self, *kinds: str) -> list[Event]:
         """The events of these kinds."""
@@ -58,14 +59,43 @@ class Plot:
         """The events of these kinds with numbers between *first* and *last*, neither included."""
         return [event for event in self.of(*kinds) if first < event["n"] < last]
 
+    def seen(self) -> list[tuple[Event, Event]]:
+        """Each strike on a call with the failure that the caller then saw of that call."""
+        found: list[tuple[Event, Event]] = []
+        last: dict[str, Event] = {}
+        for event in self.events:
+            strike = last.get(event["actor"])
+            if event["kind"] == "call.failed" and strike is not None and _same_call(strike, event):
+                found.append((strike, event))
+            last[event["actor"]] = event
+        return found
+
+
+def _same_call(strike: Event, failed: Event) -> bool:
+    point, _, _ = str(strike.get("point", "")).rpartition(".")
+    return strike["kind"] == "fault.strike" and point == failed.get("point")
+
 
 def thread(history: History, evidence: Sequence[int]) -> Plot:
     """The events that tell how a verdict with this *evidence* came about."""
     wanted = frozenset(evidence)
     key = _key_of(history, wanted)
     if key is None:
-        return Plot(None, _around(history, wanted), wanted)
-    return Plot(key, _follow(history, key, wanted), wanted)
+        return Plot(None, _around(history, wanted), wanted, _waits(history))
+    return Plot(key, _follow(history, key, wanted), wanted, _waits(history))
+
+
+def _waits(history: History) -> dict[int, float]:
+    """How long each strike's victim did nothing after it, in seconds."""
+    struck: dict[str, Event] = {}
+    found: dict[int, float] = {}
+    for event in history.events:
+        strike = struck.pop(event["actor"], None)
+        if strike is not None:
+            found[strike["n"]] = event["t"] - strike["t"]
+        if event["kind"] == "fault.strike":
+            struck[event["actor"]] = event
+    return found
 
 
 def _key_of(history: History, evidence: frozenset[int]) -> str | None:

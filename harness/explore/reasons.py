@@ -8,8 +8,10 @@ struck is named, or that none did.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from harness.explore.plot import Plot, process_of
+from harness.explore.sentences import call, effect_name
 from harness.history import Event, History
 from harness.invariants.base import Verdict
 
@@ -41,8 +43,18 @@ def _twice(plot: Plot) -> str:
     for reason in _WHY_TWICE:
         found = reason(plot, first, second)
         if found:
-            return f"{found}, and nothing kept it from happening again"
+            return f"{found}, and {_unhindered(plot, effects[-2], effects[-1])}"
     return ""
+
+
+def _unhindered(plot: Plot, first: Event, second: Event) -> str:
+    """Why nobody noticed that it had happened before."""
+    one, other = process_of(first["actor"]), process_of(second["actor"])
+    if one != other:
+        return f"{other} did not know what {one} had done"
+    if any(event.get("process") == one for event in plot.between(first["n"], second["n"], "process.start")):
+        return f"{one}, started again, did not know what it had done before"
+    return "nothing kept it from happening again"
 
 
 def _answer_lost(plot: Plot, first: int, second: int) -> str:
@@ -51,7 +63,9 @@ def _answer_lost(plot: Plot, first: int, second: int) -> str:
         return ""
     for event in plot.between(first, second, "fault.strike"):
         if str(event.get("point", "")).endswith(".after"):
-            return f"the answer of a call that had taken effect was lost ({event['point']}), and it was made again"
+            did = str(event.get("did"))
+            but = f"was {did}" if did.startswith("answered") else "its answer was lost"
+            return f"{_work(event, process_of(event['actor']))} took effect, but {but}, and it was made again"
     return ""
 
 
@@ -69,7 +83,12 @@ def _delete_failed(plot: Plot, first: int, second: int) -> str:
     for event in plot.between(first, second, "fault.strike"):
         point = str(event.get("point", ""))
         if ".DeleteMessage" in point and point.endswith(".before"):
-            return f"the message was handled and its DeleteMessage had no effect ({event.get('did')}), so it came again"
+            again = [other for other in plot.between(first, second, "receive") if other["n"] > event["n"]]
+            to = f" to {process_of(again[0]['actor'])}" if again else ""
+            return (
+                f"{process_of(event['actor'])}'s DeleteMessage had no effect ({event.get('did')}), so the message was "
+                f"still in the queue and was delivered again{to}"
+            )
     return ""
 
 
@@ -104,6 +123,12 @@ def _delivered_twice(plot: Plot, first: int, second: int) -> str:
     for event in plot.of("fault.strike"):
         if event["n"] < second and event.get("fault_kind") == "duplicate":
             return "the queue delivered the message twice, as standard queues may"
+    receives = [event for event in plot.of("receive") if event["n"] < second]
+    for earlier, later in pairwise(receives):
+        visible = earlier.get("visible_at")
+        hidden = isinstance(visible, (int, float)) and later["t"] < visible
+        if hidden and not plot.between(earlier["n"], later["n"], "delete", "visibility"):
+            return "the queue delivered the message twice, as standard queues may"
     deleted = [event for event in plot.between(first, second, "delete") if event.get("found")]
     if deleted and plot.between(deleted[0]["n"], second, "receive"):
         return "the queue delivered the message again although it was deleted, as standard queues may"
@@ -137,7 +162,8 @@ def _lost(plot: Plot) -> str:
     """Why every copy of a message is gone although nothing happened for it."""
     undone = plot.of("effect.lost")
     if undone:
-        return f'the store of "{undone[-1].get("name")}" lost what had happened, after the message was deleted'
+        name = effect_name(undone[-1].get("name"))
+        return f'the store of "{name}" lost what had happened, after the message was deleted'
     if plot.of("expire"):
         return "its retention ran out before anybody had handled it"
     deletes = [event for event in plot.of("delete") if event.get("found", True)]
@@ -150,17 +176,25 @@ def _lost(plot: Plot) -> str:
         return f"the handler had failed ({failed[-1].get('error')}), and {worker} deleted the message all the same"
     struck = _strike_on(plot, delete, worker)
     if struck is not None and struck["n"] < delete["n"]:
-        return f"the work failed ({struck.get('did')}), and {worker} deleted the message all the same"
+        return f"{_work(struck, worker)} failed ({struck.get('did')}), and {worker} deleted the message all the same"
     killed = [event for event in plot.of("process.crash") if event["n"] > delete["n"]]
     if killed:
         return f"{worker} deleted the message before it had done the work, and was killed between the two"
     if struck is not None:
         return (
-            f"{worker} deleted the message before it had done the work, and the work then failed ({struck.get('did')})"
+            f"{worker} deleted the message before it had done the work, and {_work(struck, worker)} then failed "
+            f"({struck.get('did')})"
         )
     if not plot.of("handler.start", "handler.end"):
         return f"{worker} deleted the message and did nothing for it"
     return f"{worker} deleted the message although nothing had happened for it"
+
+
+def _work(strike: Event, worker: str) -> str:
+    """What failed, where a strike says so: ``worker.1's call to payments``, else ``the work``."""
+    point = str(strike.get("point", ""))
+    a_call = point.startswith(("aws.", "redis.", "dependency."))
+    return f"{worker}'s {call(point.rpartition('.')[0])}" if a_call else "the work"
 
 
 def _strike_on(plot: Plot, delete: Event, worker: str) -> Event | None:
