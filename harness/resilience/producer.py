@@ -80,8 +80,12 @@ class PartialBatchError(TransientError):
     """A part of a batch was refused; ``count`` messages are left to send."""
 
     def __init__(self, count: int, code: str) -> None:
-        super().__init__(f"{count} messages of a batch were refused ({code})")
+        super().__init__(count, code)
         self.count = count
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.count} messages of a batch were refused ({self.code})"
 
 
 class ResilientProducer:

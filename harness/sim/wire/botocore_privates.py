@@ -134,8 +134,14 @@ _OWN = frozenset(
 
 
 def is_own(handler: Any) -> bool:
-    """Whether an event handler is one of botocore's own that the short cut may leave out."""
-    return getattr(handler, "__module__", None) in _OWN
+    """Whether an event handler is one of botocore's own that the short cut may leave out.
+
+    So may moto's, which it adds to every client once it is imported and which
+    lets calls pass unless a mock is on.
+    """
+    if getattr(handler, "__module__", None) in _OWN:
+        return True
+    return type(handler).__module__ == "moto.core.botocore_stubber" and not handler.enabled
 
 
 def all_own(emitter: Any) -> bool:

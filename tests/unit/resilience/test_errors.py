@@ -54,7 +54,7 @@ def client_error(
 @pytest.mark.parametrize("root", [TransientError, PermanentError])
 def test_the_taxonomy_is_plain_exceptions(root: type[Exception]) -> None:
     """Each class is made with one message, says it, and survives pickling."""
-    for cls in [root, *root.__subclasses__()]:
+    for cls in [root, *(one for one in root.__subclasses__() if one.__module__ == root.__module__)]:
         error = cls("what happened")
         assert str(error) == "what happened"
         assert str(pickle.loads(pickle.dumps(error))) == "what happened"
