@@ -300,6 +300,9 @@ class ResilientConsumer:
             self._report("in-progress-elsewhere", delivery, seconds=claim.retry_after)
             return Outcome(delete=False, delay=max(1.0, claim.retry_after), blameless=True)
         store = idempotency.store
+        if self._sent_once.sent_before(delivery, self._report):
+            self._release(delivery, key, owner, store)
+            return DONE
         delivery.on_extended = lambda seconds: store.extend(key, owner, seconds)
 
         def complete(result: Any) -> None:

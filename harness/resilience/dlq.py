@@ -123,6 +123,19 @@ class SentOnce:
         self._store = store
         self._queue_url = queue_url
 
+    def sent_before(self, delivery: Delivery, report: Reporter) -> bool:
+        """Whether the dead letter of a message that comes again was sent: then it must not be handled any more."""
+        if self._store is None or delivery.receive_count == 1:
+            return False
+        owner = new_owner()
+        if self._was_sent(owner, delivery, report):
+            return True
+        try:
+            self._store.release(self._key(delivery), owner)
+        except Exception as error:
+            report("store-unavailable", delivery, error=error, detail="the lease has to run out by itself")
+        return False
+
     def send(self, delivery: Delivery, reason: str, report: Reporter, send: Callable[[], object]) -> Outcome:
         """Call *send* unless it was done before. Only success lets the original be deleted."""
         owner = new_owner()
@@ -281,6 +294,8 @@ class DeadLetterQueueHandler:
         return getattr(own, "__func__", own) is not getattr(DeadLetterQueueHandler, name)
 
     def _process(self, loop: MessageLoop, delivery: Delivery, handler: MessageHandler) -> Outcome:
+        if self._sent_once.sent_before(delivery, self._report):
+            return DONE
         receives = loop.receives(delivery)
         if receives > self.max_retries:
             last: ErrorDetails | None = self._errors.get(delivery.id)

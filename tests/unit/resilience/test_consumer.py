@@ -553,6 +553,27 @@ def test_dead_letter_crash_is_not_repeated_with_a_store() -> None:
     assert sqs.queues[MAIN] == []
 
 
+def test_dead_lettered_message_is_not_handled_when_it_comes_again() -> None:
+    """A crash between dead letter and delete: the next process does not handle it, though it would succeed now."""
+
+    class Crash(BaseException):
+        pass
+
+    clock = Clock()
+    sqs = FakeSqs(clock)
+    store = MemoryIdempotencyStore(clock=clock)
+    sqs.put(MAIN, '{"id": 1}')
+    sqs.errors["delete_message"] = [Crash()]
+    first = Setup(always(PermanentError("no")), clock=clock, sqs=sqs, idempotency=once(store))
+    with pytest.raises(Crash):
+        first.consumer.run()
+    second = Setup(clock=clock, sqs=sqs, idempotency=once(store))
+    second.consumer.run()
+    assert second.handled == []
+    assert len(second.dead()) == 1
+    assert sqs.queues[MAIN] == []
+
+
 def test_replayed_message_is_handled_again() -> None:
     """A dead-lettered message that is replayed (another id, same key) is handled, not taken for done."""
     store = MemoryIdempotencyStore()
