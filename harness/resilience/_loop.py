@@ -55,7 +55,8 @@ class ConsumerOptions:
     heartbeat lets go of it (``None``: ten times the visibility timeout), so that
     a handler that hangs does not keep its message for ever.
     ``acknowledge_together``: how many handled messages are deleted in one call;
-    1 keeps the time short in which a crash makes a duplicate. ``backoff_base``
+    1 keeps the time short in which a crash makes a duplicate, and is what a FIFO
+    queue always has, because nothing may begin behind an open end. ``backoff_base``
     and ``backoff_cap`` bound the pauses after failed receives.
     """
 
@@ -134,7 +135,7 @@ class MessageLoop:
             sqs,
             queue_url,
             report,
-            together=options.acknowledge_together,
+            together=1 if self.ordered else options.acknowledge_together,
             delete=delete,
             blameless=self._blameless,
             handled=self._handled,
