@@ -121,39 +121,46 @@ class Delivery:
     given back; ``settled`` says that its fate was told to the queue.
     """
 
-    __slots__ = ("first_held", "group", "lock", "lost", "message", "on_extended", "settled", "visible_at")
+    __slots__ = (
+        "first_held",
+        "group",
+        "handle",
+        "id",
+        "lock",
+        "lost",
+        "message",
+        "on_extended",
+        "receive_count",
+        "settled",
+        "visible_at",
+    )
 
     def __init__(self, message: dict[str, Any], now: float, visibility: float, *, ordered: bool) -> None:
         self.message = message
+        self.id = str(message.get("MessageId", ""))
+        self.handle = str(message.get("ReceiptHandle", ""))
+        system = message.get("Attributes") or {}
+        #: How often the message was received, this time included; 1 where the queue did not say.
+        self.receive_count = _count(system.get("ApproximateReceiveCount", 1))
         self.first_held = now
         self.visible_at = now + visibility
-        self.group: str | None = (message.get("Attributes") or {}).get("MessageGroupId") if ordered else None
+        self.group: str | None = system.get("MessageGroupId") if ordered else None
         self.lock = threading.Lock()
         self.settled = False
         self.lost = False
         #: Called by the heartbeat after each extension, with the seconds that it holds.
         self.on_extended: Callable[[float], object] | None = None
 
-    @property
-    def id(self) -> str:
-        return str(self.message.get("MessageId", ""))
-
     def copy(self) -> dict[str, Any]:
         """The message for a handler, which may do with it what it likes: a dead letter is made of the original."""
         return {name: _copy(value) if isinstance(value, dict) else value for name, value in self.message.items()}
 
-    @property
-    def handle(self) -> str:
-        return str(self.message.get("ReceiptHandle", ""))
 
-    @property
-    def receive_count(self) -> int:
-        """How often the message was received, this time included; 1 where the queue did not say."""
-        value = (self.message.get("Attributes") or {}).get("ApproximateReceiveCount", 1)
-        try:
-            return int(value)
-        except (TypeError, ValueError):
-            return 1
+def _count(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return 1
 
 
 def _copy(value: dict[str, Any]) -> dict[str, Any]:

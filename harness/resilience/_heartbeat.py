@@ -28,6 +28,7 @@ class Heartbeat:
         self._report = report
         self._clock = clock or time.monotonic
         self._held: list[Delivery] = []
+        self._sweep_at = 1_000
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -51,6 +52,9 @@ class Heartbeat:
         """Extend *delivery* until it is settled."""
         with self._changed:
             self._held.append(delivery)
+            if len(self._held) >= self._sweep_at:  # between two beats many messages come and go
+                self._held = [held for held in self._held if not held.settled]
+                self._sweep_at = max(1_000, 2 * len(self._held))
             if len(self._held) == 1:  # else the thread is awake, and what was held before runs out first
                 self._changed.notify_all()
 

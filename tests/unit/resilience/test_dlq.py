@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from harness.resilience._delivery import ConsumerEvent
+from harness.resilience._delivery import ConsumerEvent, Delivery, Reporter
+from harness.resilience._heartbeat import Heartbeat
 from harness.resilience.dlq import ConsumerOptions, DeadLetterQueueHandler
 from harness.resilience.envelope import read_envelope
 from harness.resilience.errors import InvalidMessageFormatError, PermanentError
@@ -342,6 +343,17 @@ def test_heartbeat_never_hides_what_was_given_back() -> None:
 
     s.run(fail_once)
     assert times[1] - times[0] == pytest.approx(5.0, abs=1.5)
+
+
+def test_heartbeat_remembers_only_what_is_held() -> None:
+    """Messages that come and go between two beats are not kept."""
+    clock = Clock()
+    beat = Heartbeat(lambda delivery: None, Reporter(MAIN), clock)
+    for n in range(10_000):
+        delivery = Delivery({"MessageId": str(n)}, clock(), 30, ordered=False)
+        beat.hold(delivery)
+        delivery.settled = True
+    assert len(beat._held) <= 1_000
 
 
 def test_retry_delay_backs_off_through_visibility() -> None:
