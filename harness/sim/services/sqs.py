@@ -5,6 +5,7 @@
 ``sqs_admin.py``       queues: create, list, attributes, tags, permissions, purge
 ``sqs_send.py``        sending, single and in batches
 ``sqs_receive.py``     receiving, deleting, changing visibility
+``sqs_move.py``        tasks that move dead letters back
 ``sqs_core.py``        names, receipt handles, events, the dead-letter move
 ``sqs_queue.py``       the standard queue, and what both types share
 ``sqs_fifo.py``        the FIFO queue
@@ -27,7 +28,7 @@ from harness.sim.services.errors import unknown_operation
 from harness.sim.services.sqs_admin import Administration
 from harness.sim.services.sqs_core import KeyOf, Parameters
 from harness.sim.services.sqs_errors import SqsError
-from harness.sim.services.sqs_receive import Receiving
+from harness.sim.services.sqs_move import Moving
 from harness.sim.verdicts import Twist, Verdict
 
 __all__ = ["KeyOf", "SqsError", "SqsService"]
@@ -35,7 +36,7 @@ __all__ = ["KeyOf", "SqsError", "SqsService"]
 _Operation: TypeAlias = Callable[["SqsService", Parameters, str, "Twist | None"], dict[str, Any]]
 
 
-class SqsService(Administration, Receiving):
+class SqsService(Administration, Moving):
     """Every queue of one account, in every region.
 
     ``call`` takes and returns what boto3 takes and returns, without
@@ -62,6 +63,7 @@ class SqsService(Administration, Receiving):
 
 _OPERATIONS: dict[str, _Operation] = {
     "AddPermission": SqsService._add_permission,
+    "CancelMessageMoveTask": SqsService._cancel_message_move_task,
     "ChangeMessageVisibility": SqsService._change_message_visibility,
     "ChangeMessageVisibilityBatch": SqsService._change_message_visibility_batch,
     "CreateQueue": SqsService._create_queue,
@@ -71,6 +73,7 @@ _OPERATIONS: dict[str, _Operation] = {
     "GetQueueAttributes": SqsService._get_queue_attributes,
     "GetQueueUrl": SqsService._get_queue_url,
     "ListDeadLetterSourceQueues": SqsService._list_dead_letter_source_queues,
+    "ListMessageMoveTasks": SqsService._list_message_move_tasks,
     "ListQueueTags": SqsService._list_queue_tags,
     "ListQueues": SqsService._list_queues,
     "PurgeQueue": SqsService._purge_queue,
@@ -79,6 +82,7 @@ _OPERATIONS: dict[str, _Operation] = {
     "SendMessage": SqsService._send_message,
     "SendMessageBatch": SqsService._send_message_batch,
     "SetQueueAttributes": SqsService._set_queue_attributes,
+    "StartMessageMoveTask": SqsService._start_message_move_task,
     "TagQueue": SqsService._tag_queue,
     "UntagQueue": SqsService._untag_queue,
 }

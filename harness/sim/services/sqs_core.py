@@ -20,6 +20,7 @@ from harness.sim.services.sqs_queue import Queue
 from harness.sim.verdicts import Twist
 
 if TYPE_CHECKING:
+    from harness.sim.services.sqs_move import MoveTask
     from harness.sim.services.timebase import Timebase
     from harness.sim.world import Recorder
 
@@ -86,6 +87,7 @@ class Core:
         self._routes: dict[tuple[str, str], Queue] = {}  # by region and what a caller gave as QueueUrl
         self._deleted_us: dict[tuple[str, str], int] = {}
         self._tags = 0
+        self.move_tasks: dict[str, list[MoveTask]] = {}  # by the source's ARN, latest first
         self._origin_us = timebase.now_us()
 
     # -- names -------------------------------------------------------------------
@@ -195,7 +197,7 @@ class Core:
         """Move a message to its queue's dead-letter queue: id, content and receive count stay.
 
         Retention runs on from the first enqueue on standard queues and starts
-        anew on FIFO queues. If the dead-letter queue was deleted the message
+        anew on FIFO queues, where the deduplication id becomes the message's id. If the dead-letter queue was deleted the message
         stays (not recorded what AWS does then).
         """
         assert queue.redrive is not None
@@ -207,6 +209,8 @@ class Core:
         message_there.source_arn = queue.arn
         if isinstance(target, FifoQueue):
             message_there.enqueued_us = now_us
+            # Documented: so that two messages of one deduplication id can both be dead letters.
+            message_there.dedup_id = message.id
         queue.remove(message)
         self._note("move", message, queue=queue.name, to=target.name, receive_count=message.receive_count)
         target.add(message_there, now_us, 0)

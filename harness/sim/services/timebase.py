@@ -8,6 +8,7 @@ machine's, with a lock that ``wait`` lets go of while it waits.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ class Timebase(Protocol):
         """Wake the first of *waiters* that is able to run; nothing happens if nobody waits."""
         ...
 
+    def call_at(self, at_us: int, function: Callable[[], object]) -> None:
+        """Call *function* at that time (at once if it has passed): a service's own work, which never waits."""
+        ...
+
 
 class KernelTimebase:
     """The virtual clock of a simulation, which no process's clock fault touches."""
@@ -74,6 +79,9 @@ class KernelTimebase:
             if timed_out:
                 waiting.remove(actor)
         return not timed_out
+
+    def call_at(self, at_us: int, function: Callable[[], object]) -> None:
+        self._kernel.call_at(at_us - self._epoch_us, function)
 
     def notify(self, waiters: Waiters) -> None:
         """Wake waiters up to and with the first whose process runs.

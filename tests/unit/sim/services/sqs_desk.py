@@ -33,6 +33,18 @@ class HandClock:
         self._agenda.append((self.us + round(seconds * 1e6), function))
         self._agenda.sort(key=lambda entry: entry[0])
 
+    def call_at(self, at_us: int, function: Callable[[], object]) -> None:
+        self._agenda.append((at_us, function))
+        self._agenda.sort(key=lambda entry: entry[0])
+
+    def pass_to(self, us: int) -> None:
+        """Move on to a time, with what is on the agenda until then."""
+        while self._agenda and self._agenda[0][0] <= us:
+            at_us, function = self._agenda.pop(0)
+            self.us = max(self.us, at_us)
+            function()
+        self.us = us
+
     def wait(self, waiters: Waiters, until_us: int) -> bool:
         waiters.waiting.append(self)
         self._notified = None
@@ -68,7 +80,7 @@ class Desk:
         return [event for event in self.events if event["kind"] in kinds]
 
     def later(self, seconds: float) -> None:
-        self.clock.us += round(seconds * 1e6)
+        self.clock.pass_to(self.clock.us + round(seconds * 1e6))
 
     def call(self, operation: str, *, twist: Twist | None = None, region: str = "us-east-1", **parameters: Any) -> Any:
         return self.sqs.call(operation, parameters, region=region, twist=twist)
