@@ -44,7 +44,7 @@ KINDS: dict[str, str] = {
     "receive": "a message was delivered; `queue`, `receive_count`, `handle`, `visible_at` (seconds)",
     "delete": "a message was acknowledged; `queue`, `handle`, `found` (false: nothing was there to delete)",
     "visibility": "the visibility timeout of a delivery was changed; `queue`, `handle`, `visible_at` (seconds)",
-    "move": "native redrive took a message from `queue` to `to`; `receive_count` (a move task's is a send and a delete)",
+    "move": "native redrive took a message from `queue` to `to`; `receive_count` (a move task sends and deletes)",
     "expire": "retention ran out and the message is gone; `queue`",
     "purge": "the messages of a queue were purged; `queue`, `messages` (ids)",
     "queue.create": "a queue was made; `queue`",

@@ -197,8 +197,9 @@ class Core:
         """Move a message to its queue's dead-letter queue: id, content and receive count stay.
 
         Retention runs on from the first enqueue on standard queues and starts
-        anew on FIFO queues, where the deduplication id becomes the message's id. If the dead-letter queue was deleted the message
-        stays (not recorded what AWS does then).
+        anew on FIFO queues, where the deduplication id becomes the message's
+        id. If the dead-letter queue was deleted the message stays (not
+        recorded what AWS does then).
         """
         assert queue.redrive is not None
         target = self._by_arn(queue.redrive[0])
