@@ -62,7 +62,9 @@ class ExcusingInvariant(LedgerInvariant):
         if not self.excuses:
             return False
         processes = (process_of(one.first_by), process_of(one.second_by))
-        return self.excuses.between(one.first, one.second, one.key, processes)
+        # An effect that no process did (a dependency, at its own time) was asked for after the first delivery.
+        asked = one.first if processes[0] is not None else min(one.first, one.began or one.first)
+        return self.excuses.between(asked, one.second, one.key, processes)
 
     def _feed(self, event: Event) -> None:
         super()._feed(event)

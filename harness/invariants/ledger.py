@@ -30,6 +30,7 @@ class Entry:
     """What became of one key. Fields that end in ``_n`` are event numbers, 0 for none."""
 
     __slots__ = (
+        "began_n",
         "dead",
         "dead_n",
         "effect_by",
@@ -57,6 +58,7 @@ class Entry:
         self.quarantined = 0
         self.how = ""  # how the last copy went: deleted, purged, "queue deleted", expired
         self.sent_n = sent_n
+        self.began_n = 0  # the first receive of any copy
         self.received_n = 0  # the last receive of the copy that went last
         self.effect_n = 0  # the first effect
         self.effect_by = ""  # the actor that did it
@@ -73,7 +75,11 @@ class Entry:
 
 
 class Duplicate(NamedTuple):
-    """A second or later effect of one name for one key: the first one, this one, and the actors of both."""
+    """A second or later effect of one name for one key: the first one, this one, and the actors of both.
+
+    *began* is the first delivery of the key: an effect in the outside world
+    may happen after the one who asked for it has died.
+    """
 
     key: str
     name: str
@@ -81,6 +87,7 @@ class Duplicate(NamedTuple):
     second: int
     first_by: str
     second_by: str
+    began: int = 0
 
 
 class Copy:
@@ -228,6 +235,8 @@ class Ledger(Book):
         number = copy.received_n = event["n"]
         if not copy.receives:
             copy.first_n = number
+            if not copy.entry.began_n:
+                copy.entry.began_n = number
         copy.receives += 1
         visible_at = event.get("visible_at")
         if visible_at is not None:
@@ -340,7 +349,7 @@ class Ledger(Book):
             count, first, by = self._by_name.get((name, key), (0, number, event["actor"]))
             self._by_name[(name, key)] = (count + 1, first, by)
         if first != number:
-            self.duplicates.append(Duplicate(key, name, first, number, by, event["actor"]))
+            self.duplicates.append(Duplicate(key, name, first, number, by, event["actor"], entry.began_n))
 
     def _on_effect_lost(self, event: Event) -> None:
         name, key = event["name"], str(event["key"])

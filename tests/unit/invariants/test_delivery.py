@@ -328,6 +328,22 @@ class TestEffectsOnce:
         h.effect("1")
         assert h.judge(spec).status == "violated"
 
+    @pytest.mark.parametrize(("struck", "excused"), [("before", False), ("in flight", True)])
+    def test_an_effect_that_lands_after_its_asker_has_died(self, struck: str, excused: bool) -> None:
+        """A dependency may carry out a request after the crash of who sent it: the crash excuses the repetition."""
+        spec = Spec(EffectsOnce, (("excused", ("process.crash",)),))
+        h = HistoryBuilder()
+        h.send("m1", key="1")
+        if struck == "before":
+            h.add("process.crash", actor="faults", process="worker")
+        h.receive("m1")
+        if struck == "in flight":
+            h.add("process.crash", actor="faults", process="worker")
+        h.effect("1", actor="faults")
+        h.receive("m1")
+        h.effect("1", actor="faults")
+        assert h.judge(spec).status == ("holds" if excused else "violated")
+
 
 class TestDuplicatesBounded:
     def test_one_delivery_that_does_it_twice(self) -> None:
