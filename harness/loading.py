@@ -16,7 +16,7 @@ from typing import Any
 from harness.errors import HarnessError, ScenarioError
 from harness.scenario import Scenario
 
-__all__ = ["digest", "load", "resolve", "scenario_files"]
+__all__ = ["digest", "file_digest", "load", "resolve", "scenario_files"]
 
 
 def scenario_files(folder: Path) -> list[Path]:
@@ -130,4 +130,9 @@ def digest(scenario: Scenario) -> str:
     """A short digest of the scenario's file, by which a counterexample knows that it has changed; "" without one."""
     if scenario.file is None or not Path(scenario.file).is_file():
         return ""
-    return hashlib.blake2b(Path(scenario.file).read_bytes(), digest_size=8).hexdigest()
+    return file_digest(Path(scenario.file))
+
+
+def file_digest(path: Path) -> str:
+    """A short digest of the file at *path*."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()

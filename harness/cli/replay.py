@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import json_option, output_file, write_file
-from harness.errors import HistoryError
+from harness.errors import HistoryError, PlanError, UsageError
 
 if TYPE_CHECKING:
     from harness.explore.difference import Difference
+    from harness.faults.plan import FaultPlan
     from harness.history import History
     from harness.result import Result
     from harness.scenario import Scenario
@@ -24,22 +26,23 @@ __all__ = ["command"]
 @click.command("replay")
 @click.argument("file", metavar="FILE")
 @json_option
-def command(file: str, json: str | None) -> int:
+@click.option("--changed", is_flag=True, help="Replay although the scenario's file has changed since.")
+def command(file: str, json: str | None, changed: bool) -> int:
     """Run a saved history (history.jsonl) or a counterexample.json again: same scenario, seed, plan and schedule.
 
     A history is reproduced if the bytes are the same; a counterexample if the run breaks the same invariant, and the
-    output says whether its history is the same too.
+    output says whether its history is the same too. FILE may also be the folder that holds it.
 
-    Exit code: 0 reproduced, 1 not reproduced.
+    Exit code: 0 reproduced, 1 not reproduced, 2 FILE or its scenario cannot be used, 3 the run ended as error.
     """
     output_file(json, "--json")
     from harness import runner
     from harness.cli.interrupts import catching
 
+    path = _file_of(Path(file))
     runner.install()
-    path = Path(file)
     with catching() as caught, redirect_stdout(sys.stderr):
-        told = _counterexample(path) if _is_counterexample(path) else _history(path)
+        told = _history(path) if _is_history(path) else _counterexample(path, changed)
     if caught:
         raise KeyboardInterrupt
     if json is not None:
@@ -47,57 +50,125 @@ def command(file: str, json: str | None) -> int:
 
         write_file(json, orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     _say(told, err=json == "-")
-    return 0 if told["reproduced"] else 1
+    return _exit_code(told)
 
 
-def _is_counterexample(path: Path) -> bool:
-    return path.is_dir() or path.suffix == ".json"
+def _exit_code(told: Mapping[str, Any]) -> int:
+    from harness.cli import ERROR, FINDING, OK, UNSURE
+
+    if told["reproduced"]:
+        return OK
+    return {"error": ERROR, "left out": UNSURE}.get(told["verdict"], FINDING)
 
 
-def _say(told: dict[str, Any], *, err: bool) -> None:
+def _file_of(path: Path) -> Path:
+    """The counterexample in a folder, else its history.
+
+    Raises:
+        UsageError: nothing is there.
+    """
+    if not path.is_dir():
+        return path
+    for name in ("counterexample.json", "history.jsonl"):
+        if (path / name).is_file():
+            return path / name
+    raise UsageError(
+        "has neither a counterexample.json nor a history.jsonl", file=str(path), remedy="Give the path of the file"
+    )
+
+
+def _is_history(path: Path) -> bool:
+    """Told by the first line, whatever the file is called; by the name where that says nothing."""
+    import orjson
+
+    try:
+        with path.open("rb") as file:
+            header = orjson.loads(file.readline())
+    except (OSError, ValueError):
+        return path.suffix != ".json"
+    return "schema" in header if isinstance(header, dict) else path.suffix != ".json"
+
+
+def _say(told: Mapping[str, Any], *, err: bool) -> None:
+    """What differs from the environment of then first; then the outcome and why."""
+    for line in told["changed"]:
+        click.echo(f"note: {line}", err=err)
     click.echo(f"{told['name']}: {told['outcome']} (verdict: {told['verdict']}, seed {told['seed']})", err=err)
-    for line in (*told["changed"], *told["violated"]):
-        click.echo(f"  {line}", err=err)
+    if told["reason"]:
+        click.echo(f"  {told['reason']}", err=err)
+    if told["difference"]:
+        click.echo(f"  {told['difference']}", err=err)
     if told["cause"]:
         click.echo(f"  likely cause: {told['cause']}", err=err)
+    for line in told["story"] or told["violated"]:
+        click.echo(f"  {line}", err=err)
 
 
-def _counterexample(path: Path) -> dict[str, Any]:
+def _counterexample(path: Path, changed: bool) -> dict[str, Any]:
     from harness.explore.replay import replay
 
-    done = replay(path)
-    return _told(done.result, done.outcome, done.reproduced, done.difference, done.changed)
+    done = replay(path, changed=changed)
+    told = _told(done.result, done.outcome, done.reproduced, done.difference, done.changed)
+    story = done.story
+    if story is not None:
+        told["story"] = [f"{story.invariant}:", *str(story).splitlines()]
+    return told
 
 
 def _history(path: Path) -> dict[str, Any]:
     from harness import runner
     from harness.explore.difference import first_difference
-    from harness.faults.plan import FaultPlan
     from harness.history import History as Histories
 
     before = Histories.load(path)
-    scenario = _scenario_of(before, str(path))
+    plan = _checked(before, str(path))
     header = before.header
-    result = runner.run(
-        scenario, faults=FaultPlan.from_json(header["plan"]), seed=header["seed"], backend=header["backend"]
-    )
+    result = runner.run(_scenario_of(before, path), faults=plan, seed=header["seed"], backend=header["backend"])
     difference = first_difference(before, result.history)
-    outcome = "reproduced, byte for byte" if difference is None else f"not reproduced ({difference})"
+    outcome = "reproduced, byte for byte"
+    if difference is not None:
+        outcome = f"not reproduced (first difference at event {difference.number})"
     return _told(result, outcome, difference is None, difference, _changed(before, result))
 
 
-def _scenario_of(history: History, file: str) -> Scenario:
-    """The scenario that a history's header names: in its file, else among the settings' and the catalogue's."""
-    from harness import config
-    from harness.cli.selection import select
+def _checked(history: History, file: str) -> FaultPlan:
+    """The plan of a history whose header says everything that a replay needs.
+
+    Raises:
+        HistoryError: something is missing or of the wrong kind.
+        PlanError: the plan is none that this harness knows.
+    """
+    from harness.faults.plan import FaultPlan as Plans
 
     header = history.header
     for field, kind in (("scenario", str), ("seed", int), ("backend", str), ("plan", dict)):
-        if not isinstance(header.get(field), kind):
-            raise HistoryError("is missing", file=file, field=f"line 1, {field}", remedy="The file was edited")
-    named = header.get("file")
-    argument = f"{named}::{header['scenario']}" if named and Path(named).is_file() else header["scenario"]
-    return select([argument], config.load())[0].scenario
+        value = header.get(field)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise HistoryError(
+                "is missing" if value is None else f"is {value!r}",
+                file=file,
+                field=f"line 1, {field}",
+                remedy="The file was edited",
+            )
+    try:
+        return Plans.from_json(header["plan"])
+    except PlanError as error:
+        where = f"line 1, plan.{error.field}" if error.field else "line 1, plan"
+        raise PlanError(error.message, file=file, field=where, remedy=error.remedy) from None
+
+
+def _scenario_of(history: History, file: Path) -> Scenario:
+    """The scenario that a history's header names: in its file, else among the settings' and the catalogue's."""
+    from harness import config
+    from harness.cli.selection import select
+    from harness.explore.locate import find, make_importable
+
+    name, named = history.header["scenario"], str(history.header.get("file") or "")
+    path = find(named, file) if named else None
+    if path is None:
+        return select([name], config.load())[0].scenario
+    make_importable(named, path)
+    return select([f"{path}::{name}"], config.load())[0].scenario
 
 
 def _changed(before: History, result: Result) -> list[str]:
@@ -119,6 +190,9 @@ def _told(
 ) -> dict[str, Any]:
     from harness.explore.difference import likely_cause
 
+    cause = ""
+    if difference is not None and not changed:
+        cause = f"the code has changed since; else {likely_cause(difference)}"
     return {
         "name": result.scenario,
         "outcome": outcome,
@@ -126,9 +200,10 @@ def _told(
         "verdict": result.verdict,
         "seed": result.seed,
         "first_difference": None if difference is None else difference.number,
-        "cause": ""
-        if difference is None or changed
-        else f"the code has changed since; else {likely_cause(difference)}",
+        "difference": "" if difference is None else str(difference),
+        "cause": cause,
         "changed": list(changed),
         "violated": [f"{one.name}: {one.detail}" for one in result.violated],
+        "story": [],
+        "reason": result.reason,
     }

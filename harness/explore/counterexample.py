@@ -224,7 +224,12 @@ class Counterexample:
     @property
     def test_name(self) -> str:
         """The name of the pytest file."""
-        return f"test_{_identifier(self.scenario)}_counterexample.py"
+        return f"test_{self._title}.py"
+
+    @property
+    def _title(self) -> str:
+        """Scenario and first invariant: tests of several findings can stand in one project."""
+        return f"{_identifier(self.scenario)}_{_identifier(self.violated[0].name)}"
 
     def load_history(self) -> History | None:
         """The history beside the file; ``None`` if there is none.
@@ -275,8 +280,8 @@ def test_source(counterexample: Counterexample) -> str:
         "from harness.explore.replay import replay",
         "",
         "",
-        f"def test_{_identifier(counterexample.scenario)}_counterexample() -> None:",
-        f'    """{_plain(first.name)}: {_plain(first.detail)}"""',
+        f"def test_{counterexample._title}() -> None:",
+        f'    """{_plain(first.name)}: {_plain(first.detail)}."""',
         f'    replay(Path(__file__).with_name("{FILE_NAME}")).raise_for_violation()',
         "",
     ]
@@ -303,6 +308,12 @@ class _Reader:
         if not isinstance(value, Mapping):
             raise UsageError(
                 "is no counterexample", file=file, remedy=f"Give a {FILE_NAME} as `harness search` writes it"
+            )
+        if len(value.keys() & set(_FIELDS)) < len(_FIELDS) // 2:
+            raise UsageError(
+                f"is no counterexample: it has {', '.join(map(str, list(value)[:3])) or 'no fields'}",
+                file=file,
+                remedy=f"Give a {FILE_NAME} or a history.jsonl",
             )
         for name in value:
             if name not in _FIELDS:

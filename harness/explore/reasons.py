@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from harness.explore.plot import Plot, process_of
-from harness.explore.sentences import call, effect_name
+from harness.explore.sentences import call, effect_name, fate
 from harness.history import Event, History
 from harness.invariants.base import Verdict
 
@@ -21,6 +21,7 @@ Reason = Callable[[Plot, int, int], str]
 
 _TWICE = frozenset({"effects-once", "duplicates-bounded"})
 _LOST = frozenset({"no-message-loss", "at-least-once"})
+_OF_PROCESSES = frozenset({"crash", "sigterm", "pause", "hang", "slow-start"})
 
 
 def because(history: History, verdict: Verdict, plot: Plot) -> str:
@@ -63,9 +64,7 @@ def _answer_lost(plot: Plot, first: int, second: int) -> str:
         return ""
     for event in plot.between(first, second, "fault.strike"):
         if str(event.get("point", "")).endswith(".after"):
-            did = str(event.get("did"))
-            but = f"was {did}" if did.startswith("answered") else "its answer was lost"
-            return f"{_work(event, process_of(event['actor']))} took effect, but {but}, and it was made again"
+            return f"{_failed(event, process_of(event['actor']))}, and it was made again"
     return ""
 
 
@@ -82,12 +81,13 @@ def _killed_between(plot: Plot, first: int, second: int) -> str:
 def _delete_failed(plot: Plot, first: int, second: int) -> str:
     for event in plot.between(first, second, "fault.strike"):
         point = str(event.get("point", ""))
-        if ".DeleteMessage" in point and point.endswith(".before"):
+        refused = event.get("fault_kind") not in _OF_PROCESSES and point.endswith(".before")
+        if ".DeleteMessage" in point and refused:
             again = [other for other in plot.between(first, second, "receive") if other["n"] > event["n"]]
             to = f" to {process_of(again[0]['actor'])}" if again else ""
             return (
-                f"{process_of(event['actor'])}'s DeleteMessage had no effect ({event.get('did')}), so the message was "
-                f"still in the queue and was delivered again{to}"
+                f"{_failed(event, process_of(event['actor']))}, so the message was still in the queue "
+                f"and was delivered again{to}"
             )
     return ""
 
@@ -176,25 +176,25 @@ def _lost(plot: Plot) -> str:
         return f"the handler had failed ({failed[-1].get('error')}), and {worker} deleted the message all the same"
     struck = _strike_on(plot, delete, worker)
     if struck is not None and struck["n"] < delete["n"]:
-        return f"{_work(struck, worker)} failed ({struck.get('did')}), and {worker} deleted the message all the same"
+        return f"{_failed(struck, worker)}, and {worker} deleted the message all the same"
     killed = [event for event in plot.of("process.crash") if event["n"] > delete["n"]]
     if killed:
         return f"{worker} deleted the message before it had done the work, and was killed between the two"
     if struck is not None:
-        return (
-            f"{worker} deleted the message before it had done the work, and {_work(struck, worker)} then failed "
-            f"({struck.get('did')})"
-        )
+        return f"{worker} deleted the message before it had done the work, and then {_failed(struck, worker)}"
     if not plot.of("handler.start", "handler.end"):
         return f"{worker} deleted the message and did nothing for it"
     return f"{worker} deleted the message although nothing had happened for it"
 
 
-def _work(strike: Event, worker: str) -> str:
-    """What failed, where a strike says so: ``worker.1's call to payments``, else ``the work``."""
-    point = str(strike.get("point", ""))
-    a_call = point.startswith(("aws.", "redis.", "dependency."))
-    return f"{worker}'s {call(point.rpartition('.')[0])}" if a_call else "the work"
+def _failed(strike: Event, worker: str) -> str:
+    """What failed and how: ``worker.1's call to payments was answered 503 and had no effect``, ``the work failed``."""
+    point, did = str(strike.get("point", "")), str(strike.get("did", ""))
+    name, _, side = point.rpartition(".")
+    of_call = point.startswith(("aws.", "redis.", "dependency.")) and strike.get("fault_kind") not in _OF_PROCESSES
+    if of_call and not did.startswith("raised"):
+        return f"{worker}'s {call(name)} {fate(did, side)}"
+    return f"the work failed ({did})"
 
 
 def _strike_on(plot: Plot, delete: Event, worker: str) -> Event | None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import loading
+from harness import loading, runner
 from harness.errors import ScenarioError
 from harness.explore.counterexample import Counterexample
 from harness.explore.difference import Difference, first_difference
+from harness.explore.locate import find, make_importable
+from harness.explore.story import Story, tell
+from harness.invariants.base import Verdict
+from harness.invariants.exceptions import exception_for
 from harness.result import Result
-from harness.runner import Options, run
 from harness.scenario import Scenario
 
-__all__ = ["Replay", "replay", "scenario_of"]
+__all__ = ["Replay", "replay", "scenario_of", "shown"]
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,15 @@ class Replay:
     changed: tuple[str, ...]
 
     @property
+    def violation(self) -> Verdict | None:
+        """The first invariant of the counterexample that this run breaks too."""
+        broken = {verdict.name: verdict for verdict in self.result.violated}
+        return next((broken[one.name] for one in self.counterexample.violated if one.name in broken), None)
+
+    @property
     def reproduced(self) -> bool:
         """Whether the run breaks an invariant that the counterexample breaks."""
-        found = {one.name for one in self.counterexample.violated}
-        return any(verdict.name in found for verdict in self.result.violated)
+        return self.violation is not None
 
     @property
     def outcome(self) -> str:
@@ -48,17 +57,40 @@ class Replay:
             return "reproduced"
         return f"reproduced with a different history (first difference at {self.difference.number})"
 
+    @property
+    def story(self) -> Story | None:
+        """What happened in this run, where it is reproduced."""
+        return None if self.violation is None else tell(self.result.history, self.violation)
+
     def __str__(self) -> str:
-        return "\n".join([f"{self.counterexample.scenario}: {self.outcome}", *self.changed])
+        return "\n".join([*self.changed, f"{self.counterexample.scenario}: {self.outcome}"])
 
     def raise_for_violation(self) -> None:
-        """Raise the violation, if the run has one: what a test of the counterexample ends with.
+        """Raise the violation, with its story, if the run has one: what a test of the counterexample ends with.
 
         Raises:
             InvariantViolated: the defect is still there.
             SimulationError: the run could not go on.
+            HarnessError: nothing was run (the scenario was left out).
         """
-        self.result.raise_for_violation()
+        __tracebackhide__ = True
+        found = self.violation
+        if found is None:
+            self.result.raise_for_violation()
+            if self.result.verdict == "left out":
+                self.result.raise_for_verdict()
+            return
+        file = self.counterexample.file
+        command = self.result.command if file is None else f"harness replay {shlex.quote(shown(file))}"
+        error = exception_for(found.name)(found.name, found.detail, found.evidence, command)
+        error.add_note(f"\n{self.story}")
+        raise error
+
+
+def shown(path: Path) -> str:
+    """*path* from the current folder where it is below it, else in full."""
+    here, resolved = Path.cwd(), path.resolve()
+    return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(resolved)
 
 
 def scenario_of(counterexample: Counterexample) -> Scenario:
@@ -68,34 +100,32 @@ def scenario_of(counterexample: Counterexample) -> Scenario:
         ScenarioError: the file is not there, or has no scenario of that name.
     """
     where = None if counterexample.file is None else str(counterexample.file)
-    if counterexample.scenario_file is None:
+    named = counterexample.scenario_file
+    if named is None:
         raise ScenarioError(
             f"names no file for the scenario {counterexample.scenario!r}",
             file=where,
             field="scenario.file",
             remedy="Hand the scenario in: replay(path, scenario=...)",
         )
-    scenarios = loading.load(_find(counterexample))
+    path = find(named, counterexample.file, counterexample.scenario_digest)
+    if path is None:
+        raise ScenarioError(
+            f"is {named!r}, which is not there",
+            file=where,
+            field="scenario.file",
+            remedy="Put it back, or give the command in the folder that has it",
+        )
+    make_importable(named, path)
+    scenarios = loading.load(path)
     for one in scenarios:
         if one.name == counterexample.scenario:
             return one
     raise ScenarioError(
         f"has no scenario {counterexample.scenario!r}",
-        file=counterexample.scenario_file,
+        file=str(path),
         remedy=f"It has {', '.join(one.name for one in scenarios)}; the counterexample is of an older file",
     )
-
-
-def _find(counterexample: Counterexample) -> Path:
-    """The scenario's file: as named from here, else from the counterexample's folder or one above it."""
-    assert counterexample.scenario_file is not None
-    named = Path(counterexample.scenario_file)
-    if named.is_file() or counterexample.file is None:
-        return named
-    for folder in counterexample.file.resolve().parents:
-        if (folder / named).is_file():
-            return folder / named
-    return named
 
 
 def _as_it_ran(scenario: Scenario, messages: int | None) -> Scenario:
@@ -107,35 +137,55 @@ def _as_it_ran(scenario: Scenario, messages: int | None) -> Scenario:
 
 
 def replay(
-    source: Counterexample | Path | str, *, scenario: Scenario | None = None, out: Path | str | None = None
+    source: Counterexample | Path | str,
+    *,
+    scenario: Scenario | None = None,
+    out: Path | str | None = None,
+    changed: bool = True,
 ) -> Replay:
     """Run a counterexample again; *scenario* replaces the one in the file that it names.
 
+    With *changed* = False a scenario whose file has changed since is refused.
+
     Raises:
-        UsageError: the counterexample or its scenario cannot be read.
+        UsageError: the counterexample or its scenario cannot be read, or *changed* is False and it has changed.
     """
     found = source if isinstance(source, Counterexample) else Counterexample.load(source)
+    before = found.load_history()
+    runner.install()  # before the scenario's file imports anything
     given = scenario if scenario is not None else scenario_of(found)
-    result = run(
+    if not changed and _has_changed(found, given):
+        raise ScenarioError(
+            "has changed since the counterexample was found, so that nothing can be compared",
+            file=given.file,
+            remedy="Put it back as it was, or replay it as it is now with --changed",
+        )
+    result = runner.run(
         _as_it_ran(given, found.messages),
         faults=found.plan,
         seed=found.seed,
         backend=found.backend,
         out=out,
-        options=Options(tape=found.schedule or None),
+        options=runner.Options(tape=found.schedule or None),
     )
-    before = found.load_history()
     difference = None if before is None else first_difference(before, result.history)
-    return Replay(found, result, difference, tuple(_changed(found, given, result)))
+    missing = before is None and found.history is not None
+    return Replay(found, result, difference, tuple(_changed(found, given, result, missing)))
 
 
-def _changed(found: Counterexample, scenario: Scenario, result: Result) -> list[str]:
+def _has_changed(found: Counterexample, scenario: Scenario) -> bool:
+    return found.scenario_digest is not None and loading.digest(scenario) != found.scenario_digest
+
+
+def _changed(found: Counterexample, scenario: Scenario, result: Result, missing: bool) -> list[str]:
     header = result.history.header
     now = {"python": header.get("environment", {}).get("python", ""), **header.get("versions", {})}
     changed = [
         f"{name} was {then or 'not there'} and is {is_now or 'not there'}"
         for name, (then, is_now) in found.changed_versions({name: v for name, v in now.items() if v}).items()
     ]
-    if found.scenario_digest and loading.digest(scenario) != found.scenario_digest:
+    if _has_changed(found, scenario):
         changed.append(f"the scenario's file {found.scenario_file} has changed since")
+    if missing:
+        changed.append(f"the history {found.history} is not there: the verdicts alone are compared")
     return changed

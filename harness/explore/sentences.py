@@ -9,7 +9,7 @@ from harness.explore.plot import Plot, process_of
 from harness.faults.wording import ordinal
 from harness.history import Event
 
-__all__ = ["call", "effect_name", "failure", "seconds", "sentence"]
+__all__ = ["call", "effect_name", "failure", "fate", "seconds", "sentence"]
 
 #: Waits from this long on are told: shorter ones are the latency of a call.
 _WAIT_TOLD_S = 1.0
@@ -140,7 +140,7 @@ def _strike(event: Event, plot: Plot) -> str:
         return f"{_who(event)} {_done_to(kind, did, _place(point))}"
     if layer in ("aws", "redis", "dependency") and not did.startswith("raised"):
         name, _, side = point.rpartition(".")
-        return f"{_who(event)}'s {call(name)} {_fate(did, side)}{_silence(event, plot, did)}"
+        return f"{_who(event)}'s {call(name)} {fate(did, side)}{_silence(event, plot, did)}"
     return f"the work of {_who(event)} failed {_place(point)}: {did}"
 
 
@@ -171,7 +171,8 @@ _FATES = {
 }
 
 
-def _fate(did: str, side: str) -> str:
+def fate(did: str, side: str) -> str:
+    """What became of a call that was struck, as a predicate."""
     known = _FATES.get((did, side))
     if known is not None:
         return known

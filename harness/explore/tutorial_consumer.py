@@ -1,32 +1,29 @@
-"""Charges customers for the orders that arrive in an SQS queue, the way most tutorials show it.
-
-Nothing in here knows of the harness. It passes its tests, it passes review,
-and on a bad day it loses an order and charges a customer twice.
-"""
+"""Charges customers for the orders that arrive in an SQS queue, the way most tutorials show it."""
 
 import json
 import logging
 import os
 import urllib.request
+from typing import Any
 
 import boto3
 
 log = logging.getLogger(__name__)
 
-processed = {}  # SQS may deliver a message twice: remember the ids of those that are done
+processed: dict[str, bool] = {}  # SQS may deliver a message twice: remember the ids of those that are done
 
 
-def charge(order):
+def charge(order: dict[str, Any]) -> None:
     request = urllib.request.Request(
         os.environ["PAYMENTS_URL"] + "/charges",
         data=json.dumps(order).encode(),
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=5):
-        log.info("charged order %s", order["order_id"])
+    urllib.request.urlopen(request, timeout=5).close()  # raises for an answer of 400 and above
+    log.info("charged order %s", order["order_id"])
 
 
-def main():
+def main() -> None:
     sqs = boto3.client("sqs")
     queue_url = os.environ["QUEUE_URL"]
     while True:

@@ -58,7 +58,7 @@ def test_files(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "found").iterdir()) == [
         "counterexample.json",
         "history.jsonl",
-        "test_delete_answer_lost_counterexample.py",
+        "test_delete_answer_lost_effects_once.py",
     ]
     for place in (tmp_path / "found", tmp_path / "found" / "counterexample.json"):
         loaded = Counterexample.load(place)
@@ -162,7 +162,9 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     for content, says in (
         ('{"version": 1,', "line 1: is not JSON"),
         ("[]", "is no counterexample"),
-        ("{}", "is missing"),
+        ('{"scenarios": []}', "is no counterexample: it has scenarios"),
+        ('{"version": 1, "scenario": 1, "seed": 1, "plan": 1, "schedule": 1}', "messages: is missing"),
+        ("{}", "is no counterexample: it has no fields"),
     ):
         path.write_text(content)
         with pytest.raises(UsageError) as caught:

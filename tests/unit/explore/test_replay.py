@@ -110,7 +110,7 @@ def test_scenarios_that_cannot_be_found(found: Counterexample, tmp_path: Path) -
         scenario_of(dataclasses.replace(found, scenario_file=None))
     with pytest.raises(ScenarioError, match=r"has no scenario 'other'\. It has deletes-first"):
         scenario_of(dataclasses.replace(found, scenario="other"))
-    with pytest.raises(ScenarioError, match="is no file"):
+    with pytest.raises(ScenarioError, match=r"scenario\.file: is 'nowhere\.py', which is not there\. Put it back"):
         scenario_of(dataclasses.replace(found, scenario_file="nowhere.py"))
     # A path relative to a folder above the counterexample is found from there.
     assert scenario_of(dataclasses.replace(found, scenario_file="scenario.py")).name == "deletes-first"

@@ -99,7 +99,7 @@ def test_a_delete_that_had_no_effect() -> None:
         for line in told.lines
     )
     assert told.because == (
-        "worker's DeleteMessage had no effect (no answer came), so the message was still in the queue and was "
+        "worker's DeleteMessage was lost on its way and had no effect, so the message was still in the queue and was "
         "delivered again to worker, and nothing kept it from happening again"
     )
 
