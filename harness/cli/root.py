@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "root"]
 
 #: Command -> (module, one line for ``--help``).
 COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "See what it finds: the usual tutorial consumer loses a message and handles one twice."),
     "run": ("run", "Run scenarios and write a report."),
     "list": ("listing", "List scenarios."),
     "check": ("check", "Judge a saved history again."),

@@ -30,7 +30,7 @@ from harness.history import Event, Writer
 from harness.scenario import Scenario
 from harness.seeds import Seeds
 from harness.sim import latency, patches, world
-from harness.sim.kernel import Kernel
+from harness.sim.kernel import EPOCH_US, Kernel
 from harness.sim.services.http import HttpStubs
 from harness.sim.services.redis import RedisServer
 from harness.sim.services.sqs import SqsService
@@ -39,6 +39,7 @@ from harness.sim.wire import botocore as botocore_wire
 from harness.sim.wire import http as http_wire
 from harness.sim.wire import redis as redis_wire
 from harness.sim.wire import sqlite as sqlite_wire
+from harness.sim.world import Service
 
 __all__ = ["SimulatedRun", "install", "uninstall"]
 
@@ -72,8 +73,15 @@ def uninstall() -> None:
 
 
 def base_environ() -> dict[str, str]:
-    """The environment variables of a run before a process's own: the user's, without anything of AWS's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BOTO_"))}
+    """The environment variables of a run before a process's own: the user's, without anything of AWS's.
+
+    Nor its proxies: a stub dependency is behind none of them.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "BOTO_")) and not name.lower().endswith("_proxy")
+    }
     kept.update(botocore_wire.environ())
     return kept
 
@@ -132,6 +140,7 @@ class SimulatedRun:
             chance=seeds.stream("sqs/chance"),
             record_bodies=scenario.record_bodies,
         )
+        made.makers["cloudwatch"] = self._make_cloudwatch
         self.redis = made.redis = self._actions.redis = RedisServer(
             made, seeds.stream("redis"), history_seconds=_longest_failover(plan)
         )
@@ -160,6 +169,15 @@ class SimulatedRun:
                 self.kernel.stop("violation")
 
         return stepped
+
+    def _make_cloudwatch(self) -> Service:
+        """CloudWatch, made at its first call: a run without it pays nothing."""
+        from harness.environments.service_clock import ServiceClock
+        from harness.sim.services.cloudwatch import CloudWatchService
+
+        made = CloudWatchService(ServiceClock(self.kernel, self.record, "cloudwatch"), self.record)
+        made.measure(self.sqs, self.record.events, EPOCH_US)
+        return made
 
     def _make_handler(self, seeds: Seeds) -> HandlerMark | None:
         if self.scenario.handler is None:

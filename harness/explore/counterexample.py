@@ -20,12 +20,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.errors import PlanError, UsageError
+from harness.explore.sentences import effect_name
 from harness.faults.names import did_you_mean
 from harness.faults.plan import FaultPlan
 from harness.history import History
@@ -262,15 +264,15 @@ def _write(path: Path, text: str) -> None:
 
 def test_source(counterexample: Counterexample) -> str:
     """A small pytest file that replays the counterexample beside it: it fails until the defect is gone."""
-    first = counterexample.violated[0]
-    faults = [f"    {line}" for line in str(counterexample.plan).splitlines()]
     broken = ", ".join(one.name for one in counterexample.violated)
+    details = [_wrapped(effect_name(one.detail) + ".") for one in counterexample.violated]
     lines = [
         f'"""{_plain(counterexample.scenario)} breaks {_plain(broken)}.',
         "",
+        *(line for detail in details for line in detail),
         f"Seed {counterexample.seed}, with these faults:",
         "",
-        *(_plain(line) for line in faults),
+        *(f"    {_plain(line)}" for line in str(counterexample.plan).splitlines()),
         "",
         "Run it with pytest; it passes once the defect is mended.",
         '"""',
@@ -281,7 +283,7 @@ def test_source(counterexample: Counterexample) -> str:
         "",
         "",
         f"def test_{counterexample._title}() -> None:",
-        f'    """{_plain(first.name)}: {_plain(first.detail)}."""',
+        f'    """The run that broke {_plain(broken)} breaks nothing any more."""',
         f'    replay(Path(__file__).with_name("{FILE_NAME}")).raise_for_violation()',
         "",
     ]
@@ -294,6 +296,11 @@ test_source.__test__ = False  # type: ignore[attr-defined]  # not a test, whatev
 def _plain(text: str) -> str:
     """Text that can stand in a docstring."""
     return text.replace("\\", "\\\\").replace('"""', "'''").replace('"', "'")
+
+
+def _wrapped(text: str) -> list[str]:
+    """*text* in lines of a docstring, and an empty line."""
+    return [*textwrap.wrap(_plain(text), 100, break_long_words=False, break_on_hyphens=False), ""]
 
 
 def _whole(value: object) -> bool:

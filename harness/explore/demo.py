@@ -133,8 +133,8 @@ def _draw_one(random: Random) -> Fault:
     target, kind, side, parameters = random.choice(_MENU)
     # In a window every delivery of a duplicate would be duplicated again, which no queue does.
     if kind == "duplicate" or random.random() < 0.7:
-        return Fault(target, kind, side=side, nth=random.randint(1, 20), **parameters)
-    start = random.randint(0, 15)
+        return Fault(target, kind, side=side, nth=random.randint(1, 12), **parameters)
+    start = random.randint(0, 25)
     return Fault(target, kind, side=side, start=start, end=start + random.randint(1, 10), **parameters)
 
 
@@ -186,8 +186,6 @@ def _needed(run: _Runs, plan: FaultPlan, seed: int, result: Result, verdict: Ver
     """The finding without the faults that it does not need."""
     found = Finding(verdict, result, plan, digest)
     for fault in list(plan):
-        if len(found.plan) == 1:
-            break
         fewer = FaultPlan(one for one in found.plan if one is not fault)
         again = run(fewer, seed)
         still = _violation(again, verdict.name)

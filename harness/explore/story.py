@@ -26,7 +26,7 @@ _TOLD_MAX = LINES_MAX - 3
 EXPECTED: Mapping[str, str] = {
     "no-message-loss": "every message is handled, or is still somewhere",
     "at-least-once": "every message is handled at least once",
-    "effects-once": "what a message stands for happens once",
+    "effects-once": "what a message asks for is done once",
     "duplicates-bounded": "a message is handled twice only where it was delivered twice, and not too often",
     "fifo-order": "messages of one group are handled in the order in which they were sent",
     "batch-integrity": "each entry of a batch is treated by its own result",

@@ -142,14 +142,15 @@ def paint_marks(ax: Axes, series: Series, caption: Caption, theme: Theme) -> Non
     labels = []
     handles: list[Any] = []
     for row, (name, marks) in enumerate(series.mark_rows().items()):
-        marker, size = MARKERS.get(name, ("o", 6.0))
+        kind = name.partition(": ")[0]
+        marker, size = MARKERS.get(kind, ("o", 6.0))
         for mark in marks:
             if mark.until is not None and mark.until > mark.t:
                 look: dict[str, Any] = {"facecolor": theme.panel, "hatch": "||||", "edgecolor": theme.soft}
                 bar(ax, Span(mark.t, mark.until), row, 0.42, theme.panel, "||||", theme.soft)
                 handles = [Patch(label="not running", **look)]
         shown = thinned([mark.t for mark in marks], series.end, 220)
-        colour = theme.failed if name in ("crash", "effect lost", "expired", VIOLATED) else theme.ink
+        colour = theme.failed if kind in ("crash", "effect lost", "expired", VIOLATED) else theme.ink
         ax.plot(
             shown,
             [row] * len(shown),

@@ -22,6 +22,7 @@ _FEW = 4  # messages in a bin, while the load lasts
 
 #: The row of the events that show a violation.
 VIOLATED = "evidence"
+_PROOF_ROWS_MAX = 4  # more broken invariants than this share one row
 
 #: Events that stand as a mark on the picture: kind -> the row they are drawn in.
 MARK_ROWS = {
@@ -115,12 +116,20 @@ class Series:
     faults_over: float | None  # the last strike, end of a window, restart or resumption: recovery is counted from here
 
     def mark_rows(self) -> dict[str, list[Mark]]:
-        """Marks by row, rows in the order of their first mark, evidence of violations last."""
+        """Marks by row, rows in the order of their first mark, evidence of violations last.
+
+        Where a few invariants are broken, each has a row of its own.
+        """
         rows: dict[str, list[Mark]] = {}
         for mark in self.marks:
             rows.setdefault(mark.row, []).append(mark)
-        if VIOLATED in rows:
-            rows[VIOLATED] = rows.pop(VIOLATED)
+        proofs = rows.pop(VIOLATED, [])
+        names = list(dict.fromkeys(mark.label for mark in proofs))
+        if 1 < len(names) <= _PROOF_ROWS_MAX:
+            for name in names:
+                rows[f"{VIOLATED}: {name}"] = [replace(mark, label="") for mark in proofs if mark.label == name]
+        elif proofs:
+            rows[VIOLATED] = proofs
         return rows
 
 

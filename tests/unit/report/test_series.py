@@ -186,6 +186,18 @@ def test_evidence_becomes_marks() -> None:
     assert [(mark.t, mark.label) for mark in rows[VIOLATED]] == [(1.0, "no-message-loss")]
 
 
+def test_a_few_broken_invariants_have_a_row_each() -> None:
+    """Evidence of two invariants stands in two rows, named by the rows; that of many shares one."""
+    events = _events(*((float(n), "effect", {"name": "x", "key": "1", "source": "point"}) for n in range(1, 7)))
+    rows = read_series(_header(), events, evidence={"effects-once": [1, 3], "no-message-loss": [2]}).mark_rows()
+    assert {name: [(mark.t, mark.label) for mark in marks] for name, marks in rows.items()} == {
+        f"{VIOLATED}: effects-once": [(1.0, ""), (3.0, "")],
+        f"{VIOLATED}: no-message-loss": [(2.0, "")],
+    }
+    many = read_series(_header(), events, evidence={f"i{n}": [n] for n in range(1, 7)}).mark_rows()
+    assert list(many) == [VIOLATED]
+
+
 def test_an_empty_history_gives_an_empty_picture() -> None:
     """No events at all is drawn as nothing, not as an error."""
     series = read_series(_header(), [])
