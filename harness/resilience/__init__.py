@@ -5,6 +5,7 @@
   :mod:`~harness.resilience.budget`: retries and their limits
 * :mod:`~harness.resilience.breaker`, :mod:`~harness.resilience.windows`: circuit breaker
 * :mod:`~harness.resilience.dlq`, :mod:`~harness.resilience.envelope`: dead-letter queue handler and its envelope
+* :mod:`~harness.resilience.redrive`: analysis of a dead-letter queue, and replay
 * :mod:`~harness.resilience.poison`: messages that fail again and again, and their quarantine
 * :mod:`~harness.resilience.idempotency`: effects once
 * :mod:`~harness.resilience.consumer`, :mod:`~harness.resilience.producer`: all of it composed
@@ -168,6 +169,21 @@ if TYPE_CHECKING:
     from harness.resilience.queue_settings import (
         check_queues as check_queues,
     )
+    from harness.resilience.redrive import (
+        DLQAnalyzer as DLQAnalyzer,
+    )
+    from harness.resilience.replay import (
+        ReplayReport as ReplayReport,
+    )
+    from harness.resilience.replay import (
+        ReplayStopped as ReplayStopped,
+    )
+    from harness.resilience.replay_journal import (
+        FileJournal as FileJournal,
+    )
+    from harness.resilience.replay_journal import (
+        StoreJournal as StoreJournal,
+    )
     from harness.resilience.retry import (
         ExponentialBackoffRetry as ExponentialBackoffRetry,
     )
@@ -240,6 +256,9 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "Unsent",
     ),
     "queue_settings": ("check_queues",),
+    "redrive": ("DLQAnalyzer",),
+    "replay": ("ReplayReport", "ReplayStopped"),
+    "replay_journal": ("FileJournal", "StoreJournal"),
     "windows": ("CountWindow", "TimeWindow"),
 }
 

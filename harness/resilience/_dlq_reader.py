@@ -78,7 +78,7 @@ class DeadLetterReader:
     """See the module. Use it in a ``with`` block: what it holds at the end is given back.
 
     ``hold_seconds``: how long a message is hidden (``None``: by the number of
-    messages). ``patience``: how long to wait for messages that are in flight,
+    messages, and ``hold_at_least``). ``patience``: how long to wait for messages that are in flight,
     with another reader or one that died. ``stopped_by`` says why reading
     ended: ``end``, ``filling``, ``max_messages``, ``max_seconds``, ``repeats``.
     """
@@ -91,6 +91,7 @@ class DeadLetterReader:
         max_messages: int,
         max_seconds: float,
         hold_seconds: float | None = None,
+        hold_at_least: float = 0.0,
         wait_seconds: int = 1,
         patience: float = 0.0,
         clock: Callable[[], float] | None = None,
@@ -107,6 +108,7 @@ class DeadLetterReader:
         self.max_messages = max_messages
         self.max_seconds = max_seconds
         self.hold_seconds = hold_seconds
+        self._hold_at_least = hold_at_least
         self.wait_seconds = wait_seconds
         self.patience = patience
         self._clock = clock or time.monotonic
@@ -133,7 +135,8 @@ class DeadLetterReader:
         self.in_flight_at_start = int(attributes.get("ApproximateNumberOfMessagesNotVisible", 0))
         self.arn = attributes.get("QueueArn")
         if self.hold_seconds is None:
-            self.hold_seconds = min(900.0, 60.0 + self.count_at_start / 20)
+            by_count = min(900.0, 60.0 + self.count_at_start / 20)
+            self.hold_seconds = min(43_200.0, max(by_count, self._hold_at_least))
         self._warn_of(attributes)
         self._started = self._clock()
         # The Date has whole seconds: what was sent within that second was there before.
@@ -280,6 +283,10 @@ class DeadLetterReader:
         """The hold on a message, if it is still ours for sure."""
         held = self._held.get(message_id)
         return held if held is not None and held.until > self._clock() + _MARGIN_S else None
+
+    def handle(self, message_id: str) -> str:
+        """The last handle of a message that was read and not given back, even if the hold on it may be over."""
+        return self._held[message_id].handle
 
     def keep(self, message_id: str, seconds: float) -> bool:
         """Make sure that a message stays hidden for *seconds*; ``False``: it is not ours any more."""

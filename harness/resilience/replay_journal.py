@@ -82,14 +82,15 @@ class FileJournal(MemoryJournal):
         self.path = Path(path)
         # After the last newline stands at most a line that a crash cut off: what it tells of had not begun.
         whole, newline, rest = (self.path.read_text("utf-8") if self.path.exists() else "").rpartition("\n")
-        if rest and not newline:
+        header = json.dumps({"journal": "dead-letter replay", "version": 1, "dlq": dlq_url})
+        if rest and not newline and not header.startswith(rest):
             raise self._no_journal(1)
         self._read(whole, dlq_url)
         self._file: IO[str] = self.path.open("a", encoding="utf-8")
         if rest:
             self._file.truncate(len((whole + newline).encode()))
         if not whole:
-            self._write([{"journal": "dead-letter replay", "version": 1, "dlq": dlq_url}])
+            self._append(header + "\n")
 
     def _no_journal(self, line: int) -> ValueError:
         return ValueError(f"{self.path} is no journal of a replay (line {line}); give another path")
@@ -126,9 +127,12 @@ class FileJournal(MemoryJournal):
 
     def _write(self, records: list[dict[str, object]]) -> None:
         if records:
-            self._file.write("".join(json.dumps(record) + "\n" for record in records))
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._append("".join(json.dumps(record) + "\n" for record in records))
+
+    def _append(self, text: str) -> None:
+        self._file.write(text)
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
