@@ -108,6 +108,14 @@ def report(backlogs: tuple[int, ...] = BACKLOGS) -> list[dict[str, Any]]:
     return rows
 
 
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print the table of ``report``."""
+    print("microseconds per call      " + "".join(f"{backlog:>12,}" for backlog in rows[0]["us"]) + "   ratio")
+    for row in rows:
+        figures = "".join(f"{micros:>12.2f}" for micros in row["us"].values())
+        print(f"{row['queue']:<9} {row['call']:<16} {figures} {row['ratio']:>7.2f}")
+
+
 def main() -> int:
     """Print the table; the exit code is 1 if a call is more than twice as dear at the largest backlog."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -116,10 +124,7 @@ def main() -> int:
     arguments = parser.parse_args()
     backlogs = tuple(int(number) for number in arguments.backlogs.split(","))
     rows = report(backlogs)
-    print("microseconds per call      " + "".join(f"{backlog:>12,}" for backlog in backlogs) + "   ratio")
-    for row in rows:
-        figures = "".join(f"{row['us'][backlog]:>12.2f}" for backlog in backlogs)
-        print(f"{row['queue']:<9} {row['call']:<16} {figures} {row['ratio']:>7.2f}")
+    show(rows)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
     return int(any(row["ratio"] > 2 for row in rows))

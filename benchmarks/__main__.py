@@ -1,0 +1,58 @@
+"""``python -m benchmarks [--json FILE]`` (``make bench``): every figure in one run, with ratios against peers.
+
+Absolute times of a shared machine prove little: CPU seconds stand beside wall
+seconds, and peers are measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import sqs_backlog
+from benchmarks.throughput import measure
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    """Measure, print, and write the figures as JSON where asked to."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    arguments = parser.parse_args()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start: more than 1 means noise\n")
+    figures: dict[str, Any] = {}
+
+    print("One virtual hour, 10,000 messages, 4 consumers in batches of ten, full history, all default invariants")
+    for what, title in (("hour", "short cut"), ("hour-wire", "full wire path")):
+        found = figures[what] = measure(what)
+        print(
+            f"  {title:15} {found['times_real_time_cpu']:>7,.0f} x real time (CPU), "
+            f"{found['times_real_time_wall']:>7,.0f} x (wall), {found['messages_per_second']:>7,.0f} messages/s, "
+            f"{found['events']:,} events, peak {found['peak_mb']:.0f} MB",
+            flush=True,
+        )
+
+    found = figures["plans"] = measure("plans")
+    print(f"\nTwenty messages, 4 consumers, one fault ({found['events']} events, {found['steps']} steps)")
+    print(f"  {found['plans_per_second_cpu']:,.0f} plans/s (CPU), {found['plans_per_second_wall']:,.0f} plans/s (wall)")
+    print("  time goes to: " + ", ".join(f"{name} {share:g} %" for name, share in found["where"].items()), flush=True)
+
+    print("\nOne SQS call by backlog, without wire and kernel")
+    rows = figures["backlog"] = sqs_backlog.report()
+    sqs_backlog.show(rows)
+
+    print("\nOverhead of a successful call beside peers", flush=True)
+    subprocess.run([sys.executable, "-m", "benchmarks.overhead"], cwd=ROOT, check=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
