@@ -72,7 +72,7 @@ def uninstall() -> None:
     patches.uninstall()
 
 
-def base_environ() -> dict[str, str]:
+def base_environ() -> tuple[tuple[str, str], ...]:
     """The environment variables of a run before a process's own: the user's, without anything of AWS's.
 
     Nor its proxies: a stub dependency is behind none of them.
@@ -83,7 +83,7 @@ def base_environ() -> dict[str, str]:
         if not name.startswith(("AWS_", "BOTO_")) and not name.lower().endswith("_proxy")
     }
     kept.update(botocore_wire.environ())
-    return kept
+    return tuple(kept.items())
 
 
 def retry_mode() -> str:
