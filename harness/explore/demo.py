@@ -155,14 +155,18 @@ def search(
     seed: int = 0,
     *,
     digest: str = "",
-    tries: int = TRIES_MAX,
+    tries: int | None = None,
     told: Callable[[int, Result], object] | None = None,
 ) -> Demo:
-    """Try one seed after the other from *seed* on until both findings are there; *told* hears of each plan's run."""
+    """Try one seed after the other from *seed* on until both findings are there.
+
+    At most *tries* of them (by default :data:`TRIES_MAX`); *told* hears of
+    each plan's run, and how many there have been.
+    """
     run = _Runs(scenario)
     findings: dict[str, Finding] = {}
     tried = 0
-    for attempt in range(seed, seed + tries):
+    for attempt in range(seed, seed + (TRIES_MAX if tries is None else tries)):
         plan = draw(attempt)
         result = run(plan, attempt)
         tried += 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InvariantViolated, ScenarioError
+from harness.errors import HarnessError, InvariantViolated, ScenarioError
 from harness.explore.counterexample import Counterexample
 from harness.explore.replay import replay, scenario_of
 from harness.faults.plan import FaultPlan
@@ -128,3 +128,53 @@ def test_the_pytest_file_shows_it_again(found: Counterexample) -> None:
     )
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert "NoMessageLossViolated: no-message-loss: 1 message lost" in ran.stdout
+
+
+def test_its_own_violation_is_raised_with_its_story(found: Counterexample) -> None:
+    """Of several broken invariants the counterexample's own is raised, with the command and the story."""
+    again = replay(found)
+    assert again.story is not None
+    with pytest.raises(InvariantViolated) as caught:
+        again.raise_for_violation()
+    assert caught.value.invariant == "no-message-loss"
+    assert caught.value.command == f"harness replay {found.file}"
+    assert caught.value.__notes__ == [f"\n{again.story}"]
+    assert "worker was killed at before-work" in str(again.story)
+
+
+def test_another_violation_fails_too(found: Counterexample) -> None:
+    """A run that breaks something else is not the finding, and still no success of its test."""
+    import dataclasses
+
+    other = dataclasses.replace(found, violated=(dataclasses.replace(found.violated[0], name="effects-once"),))
+    again = replay(other)
+    assert (again.outcome, again.violation, again.story) == ("not reproduced", None, None)
+    with pytest.raises(InvariantViolated, match="no-message-loss"):
+        again.raise_for_violation()
+
+
+def test_a_scenario_that_cannot_run_does_not_pass(found: Counterexample) -> None:
+    """A test of a counterexample whose needs are not installed says so and does not pass."""
+    import dataclasses
+
+    needy = dataclasses.replace(scenario_of(found), needs=("no_such_module",))
+    with pytest.raises(HarnessError, match="was left out: it needs no_such_module"):
+        replay(found, scenario=needy).raise_for_violation()
+
+
+def test_a_change_can_be_refused(found: Counterexample) -> None:
+    """With changed=False a scenario of another digest is refused before anything is run."""
+    path = Path(found.scenario_file or "")
+    path.write_text(SCENARIO + "\n")
+    with pytest.raises(ScenarioError, match="has changed since the counterexample was found"):
+        replay(found, changed=False)
+    assert replay(found).outcome == "reproduced"
+
+
+def test_a_history_that_is_gone(found: Counterexample) -> None:
+    """Without the history the verdicts are compared, and that is said."""
+    assert found.file is not None
+    (found.file.parent / "history.jsonl").unlink()
+    again = replay(found)
+    assert again.outcome == "reproduced"
+    assert again.changed == ("the history history.jsonl is not there: the verdicts alone are compared",)
