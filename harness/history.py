@@ -92,8 +92,14 @@ KINDS: dict[str, str] = {
     "`reason` (success, permanent, unknown, attempts, deadline, budget, hint, stopped; where known)",
     "degradation.level": "the level changed; `level`, `before`, `health`",
     "degradation.measure": "a measure was applied or lifted; `measure`, `active`",
-    "monitoring.count": "errors were counted; `metric`, `value`",
-    "alarm.state": "an alarm changed its state; `alarm`, `from`, `to`",
+    "monitoring.count": "errors were counted; `metric`, `value`, `namespace`, `dimensions`, `source` (tracked: by the "
+    "code under test; cloudwatch: accepted by CloudWatch, with `samples`)",
+    "alarm.put": "an alarm was created or changed; `alarm`, `created`, `namespace`, `metric`, `dimensions`, "
+    "`statistic`, `period` (seconds), `evaluation_periods`, `datapoints_to_alarm`, `threshold`, `comparison`, "
+    "`missing_data`, `actions` (how many)",
+    "alarm.delete": "an alarm was deleted; `alarm`",
+    "alarm.state": "an alarm changed its state; `alarm`, `from`, `to`, `reason`",
+    "alarm.action": "an alarm ran an action; `alarm`, `state`, `action` (its ARN)",
     # assertions of the code under test
     "assert.always": "a condition of points.always; `name`, `held`",
     "assert.sometimes": "a condition of points.sometimes; `name`, `held`",

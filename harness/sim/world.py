@@ -7,6 +7,7 @@ own, so that a shim needs one look to know whether time is virtual.
 from __future__ import annotations
 
 from _thread import get_ident as _real_get_ident  # bound before any shim
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -53,17 +54,25 @@ class Service(Protocol):
 class World:
     """Everything that one run consists of."""
 
-    __slots__ = ("hook", "http", "kernel", "record", "redis", "services", "thread_id", "wires")
+    __slots__ = ("hook", "http", "kernel", "makers", "record", "redis", "services", "thread_id", "wires")
 
     def __init__(self, kernel: Kernel, hook: Hook, record: Recorder) -> None:
         self.kernel = kernel
         self.hook = hook
         self.record = record
         self.services: dict[str, Service] = {}  # by botocore's service name: "sqs", "cloudwatch", ...
+        self.makers: dict[str, Callable[[], Service]] = {}  # of services that are made when they are first called
         self.redis: Any = None  # harness.sim.services.redis.RedisServer
         self.http: Any = None  # harness.sim.services.http.HttpStubs
         self.wires: dict[str, Any] = {}  # what a wire keeps for the length of the run, by its name
         self.thread_id = _real_get_ident()
+
+    def service(self, name: str) -> Service | None:
+        """The service that botocore calls *name*, made if this is its first call; ``None`` if it is not simulated."""
+        found = self.services.get(name)
+        if found is None and name in self.makers:
+            found = self.services[name] = self.makers[name]()
+        return found
 
 
 _world: World | None = None

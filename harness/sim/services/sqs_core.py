@@ -7,7 +7,7 @@ import random
 import struct
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from zlib import crc32
 
@@ -30,6 +30,9 @@ Parameters: TypeAlias = dict[str, Any]
 Origin: TypeAlias = Literal["workload", "process"]
 #: (queue, body, message id) -> (the message's key in the workload, the id of the message that it carries on).
 KeyOf: TypeAlias = Callable[[str, str, Mapping[str, Mapping[str, Any]]], tuple[str | None, str | None]]
+
+#: Takes a queue, the name of a metric, a value, and when it was (microseconds since 1970).
+Meter: TypeAlias = Callable[[Queue, str, float, int], object]
 
 # Queue, message and receive, the message's id, and a checksum.
 _SIGNED = struct.Struct(">IQI16s")
@@ -77,6 +80,8 @@ class Core:
         self.key_of: KeyOf = _no_key
         #: Told each message that a queue accepted: (queue, body, message id, origin).
         self.send_observers: list[Callable[[str, str, str, str], None]] = []
+        #: Told what CloudWatch counts of each queue, once somebody uses CloudWatch.
+        self.meter: Meter | None = None
         self._timebase = timebase
         self._ids = ids
         self._record = record
@@ -114,6 +119,13 @@ class Core:
             self._routes[(region, url)] = queue
         queue.advance(self._timebase.now_us())
         return queue
+
+    def queues(self) -> Iterator[Queue]:
+        """Every queue, in the order in which they were made, with time let pass on it."""
+        now_us = self._timebase.now_us()
+        for queue in list(self._queues.values()):
+            queue.advance(now_us)
+            yield queue
 
     def _by_arn(self, arn: str) -> Queue | None:
         parts = parse_arn(arn)
@@ -187,6 +199,10 @@ class Core:
         self._note("send", message, **fields)
         for observer in self.send_observers:
             observer(queue.name, message.body, message.id, origin)
+        if self.meter is not None:
+            now_us = self._timebase.now_us()
+            self.meter(queue, "NumberOfMessagesSent", 1, now_us)
+            self.meter(queue, "SentMessageSize", size, now_us)
 
     # -- what queues tell -------------------------------------------------------------
 

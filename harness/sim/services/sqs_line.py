@@ -22,6 +22,7 @@ class Message:
     """One message in one queue. Moved to another queue it is another object there with the same id."""
 
     __slots__ = (
+        "arrived_us",
         "attributes",
         "attributes_md5",
         "body",
@@ -56,6 +57,7 @@ class Message:
         self.trace_header: str | None = None
         self.sent_us = sent_us
         self.enqueued_us = sent_us  # retention runs from here
+        self.arrived_us = sent_us  # in this queue
         self.first_received_us = 0
         self.received_us = 0
         self.receive_count = 0

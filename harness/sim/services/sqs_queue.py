@@ -138,6 +138,7 @@ class Queue:
         self._indexes += 1
         message.index = self._indexes
         self.messages[message.index] = message
+        message.arrived_us = now_us
         self._age.push(message.enqueued_us, message)
         self._enqueue(message)
         if delay_us > 0:

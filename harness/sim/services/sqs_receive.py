@@ -36,6 +36,14 @@ class Receiving(Sending):
 
     def _receive_message(self, parameters: Parameters, region: str, twist: Twist | None) -> dict[str, Any]:
         queue = self._queue(parameters, region)
+        answer = self._receive(queue, parameters, twist)
+        if self.meter is not None:
+            number = len(answer.get("Messages") or ())
+            name = "NumberOfMessagesReceived" if number else "NumberOfEmptyReceives"
+            self.meter(queue, name, number or 1, self._timebase.now_us())
+        return answer
+
+    def _receive(self, queue: Queue, parameters: Parameters, twist: Twist | None) -> dict[str, Any]:
         limit = _within(parameters, "MaxNumberOfMessages", 1, 10, "Must be between 1 and 10, if provided.") or 1
         wait = _within(parameters, "WaitTimeSeconds", 0, 20, "Must be >= 0 and <= 20, if provided.")
         # The text for VisibilityTimeout is not recorded.
@@ -166,6 +174,8 @@ class Receiving(Sending):
             queue.check_delete(message, serial, handle)
             if serial != message.serial and not self.superseded_handle_deletes:
                 message = None
+        if self.meter is not None:  # each one with a valid handle, also of what is gone
+            self.meter(queue, "NumberOfMessagesDeleted", 1, self._timebase.now_us())
         if message is None:
             self._record("delete", message_id, queue=queue.name, handle=handle, found=False)
             return {}

@@ -17,7 +17,9 @@ was.
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import BytesIO
@@ -249,6 +251,11 @@ def _parameters(request: Any, target: _Target) -> dict[str, Any]:
         body = body.encode("utf-8")
     elif not isinstance(body, (bytes, bytearray)):
         body = body.read()
+    if _text(request.headers.get("Content-Encoding") or "") == "gzip":
+        try:
+            body = gzip.decompress(bytes(body))
+        except (OSError, EOFError, zlib.error) as error:
+            raise Malformed(f"the body is not compressed as it says: {error}") from None
     shape = target.operation.input_shape
     if target.protocol == "json":
         return decode_json(shape, bytes(body))

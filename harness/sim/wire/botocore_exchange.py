@@ -196,14 +196,15 @@ def _obey(kernel: Kernel, verdict: Verdict, deadline_us: int, back_us: int) -> t
 
 def _serve(world: World, call: Call, twist: Twist | None, deadline_us: int) -> tuple[dict[str, Any], bool]:
     """The service's effect; true if its answer comes after the caller gave up."""
-    service = world.services.get(call.service)
+    service = world.service(call.service)
     if service is None:
         if call.service != "sts":
+            simulated = ", ".join(sorted({*world.services, *world.makers, "sts"}))
             raise ServiceError(
                 "NotSimulated",
                 "NotSimulated",
                 f"harness: the service {call.service!r} is not simulated; its operation {call.operation} "
-                f"reaches nothing in this run (simulated: {', '.join(sorted({*world.services, 'sts'}))})",
+                f"reaches nothing in this run (simulated: {simulated})",
                 501,
                 sender_fault=False,
             )

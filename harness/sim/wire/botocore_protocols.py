@@ -299,7 +299,7 @@ def encode_error(protocol: str, service_model: Any, error: ServiceError, request
         headers["Content-Type"] = _json_type(service_model)
         if "awsQueryCompatible" in service_model.metadata:
             headers["x-amzn-query-error"] = f"{error.code};{fault}"
-        kind = f"com.amazonaws.{service_model.service_name}#{error.shape}"
+        kind = f"{_error_namespace(service_model.service_name, error.shape)}#{error.shape}"
         return Reply(error.status, headers, json.dumps({"__type": kind, "message": error.message}).encode("utf-8"))
     if protocol == "rest-json":
         headers["Content-Type"] = "application/json"
@@ -327,6 +327,13 @@ def encode_error(protocol: str, service_model: Any, error: ServiceError, request
             f"<RequestId>{request_id}</RequestId></ErrorResponse>"
         )
     return Reply(error.status, headers, body.encode("utf-8"))
+
+
+def _error_namespace(service: str, shape: str) -> str:
+    """What stands before an error's shape in JSON, as AWS was recorded to answer."""
+    if service != "cloudwatch":
+        return f"com.amazonaws.{service}"
+    return "com.amazon.coral.validate" if shape == "ValidationException" else "com.amazonaws.cloudwatch.v2010_08_01"
 
 
 def _cbor(value: Mapping[str, str]) -> bytes:

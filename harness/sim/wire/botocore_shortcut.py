@@ -20,6 +20,7 @@ service then looks at the process's clock instead of the signature's date).
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from botocore.credentials import Credentials
@@ -32,7 +33,7 @@ from harness.sim.wire.botocore_exchange import Call, Failed, exchange, run_state
 __all__ = ["plainly_valid", "replacements", "short_cut", "wrap"]
 
 #: Services whose handlers in botocore change nothing on the way in or out of a call without an error.
-SERVICES = frozenset({"sqs"})
+SERVICES = frozenset({"cloudwatch", "sqs"})
 
 #: How far ahead a fault's window is looked for: the longest long poll, and latencies.
 HORIZON_US = 30_000_000
@@ -71,6 +72,11 @@ def _check_for(shape: Any) -> Check:
         return lambda value: value.__class__ is int
     if kind == "boolean":
         return lambda value: value.__class__ is bool
+    if kind in ("double", "float"):
+        return lambda value: value.__class__ is float or value.__class__ is int
+    if kind == "timestamp":
+        # A naive one is in the process's time zone, which only the serialiser knows.
+        return lambda value: value.__class__ is datetime and value.tzinfo is not None
     if kind == "blob":
         return lambda value: value.__class__ is bytes and len(value) >= low
     if kind == "list":
@@ -116,15 +122,32 @@ def plainly_valid(shape: Any) -> Check:
     return _clients.shared(("check", id(shape)), lambda: _check_for(shape), shape)
 
 
+def _tells_times(shape: Any, above: frozenset[str]) -> bool:
+    """Whether a timestamp stands anywhere in *shape*."""
+    if shape.type_name == "timestamp":
+        return True
+    if shape.name in above:
+        return False
+    above = above | {shape.name}
+    if shape.type_name == "structure":
+        return any(_tells_times(member, above) for member in shape.members.values())
+    if shape.type_name == "list":
+        return _tells_times(shape.member, above)
+    return shape.type_name == "map" and _tells_times(shape.value, above)
+
+
 class _Operation:
     """What the short cut knows of one operation of one service model."""
 
     __slots__ = ("accepts", "content_type", "point")
 
     def __init__(self, service: str, model: Any, name: str) -> None:
-        shape = model.operation_model(name).input_shape
+        operation = model.operation_model(name)
+        shape = operation.input_shape
         self.point = f"aws.{service}.{name}"
         self.accepts: Check = plainly_valid(shape) if shape is not None else lambda value: value == {}
+        if operation.output_shape is not None and _tells_times(operation.output_shape, frozenset()):
+            self.accepts = lambda value: False  # botocore's parser gives them the process's time zone
         self.content_type = f"application/x-amz-json-{model.metadata.get('jsonVersion', '1.0')}"
 
 
