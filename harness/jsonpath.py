@@ -44,7 +44,11 @@ def parse_json(text: str | bytes) -> Any:
 
 def key_text(value: object) -> str:
     """A key as text: a string as it is, anything else as compact JSON (``7``, ``true``, ``{"a":1}``)."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    if type(value) is int:
+        return str(value)  # what json.dumps makes of it, for a tenth of its cost
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 class JsonPath:

@@ -82,9 +82,24 @@ class Scheduler:
             self._no_actor("sleep")
         actor.reads = 0
         until_us = self.now_us + (us if us > 1 else 1)
-        self._sequence = actor.due = sequence = self._sequence + 1
-        heappush(self._heap, (until_us, sequence, actor))
-        self._switch(actor)
+        heap = self._heap
+        if (
+            not self._ready
+            and not self._timers
+            and (not heap or heap[0][0] > until_us)
+            and until_us <= self._until_us
+            and self.steps < self._max_steps
+            and actor.process.held is None
+            and not self.closing
+        ):
+            # Nothing else happens before this actor's time has come: it need not stand in the heap meanwhile.
+            self._sequence += 1
+            self.now_us = until_us
+            self.steps += 1
+        else:
+            self._sequence = actor.due = sequence = self._sequence + 1
+            heappush(heap, (until_us, sequence, actor))
+            self._switch(actor)
         while actor.pending is not None:
             self._handle_signals(actor)
             if self.now_us >= until_us:
