@@ -1,0 +1,1 @@
+"""The consumer that the examples of the documentation speak of."""
