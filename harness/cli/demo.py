@@ -62,8 +62,6 @@ def command(seed: int, out: Path, json: str | None) -> int:
 
     with catching() as caught, searching(make_console(stderr=True)) as told:
         demo, made = make(out, seed, told=told, stopped=lambda: bool(caught))
-    if demo is None:
-        raise KeyboardInterrupt
     if json is not None:
         write_file(json, _dumps(made))
     tell(make_console(stderr=json == "-"), demo, made)
@@ -74,17 +72,23 @@ def make(
     out: Path,
     seed: int = 0,
     *,
-    told: Callable[[int, Result], object] | None = None,
+    told: Callable[[int, Result], object] = lambda tried, result: None,
     stopped: Callable[[], bool] = lambda: False,
-) -> tuple[Demo | None, dict[str, Any]]:
+) -> tuple[Demo, dict[str, Any]]:
     """Search from *seed* on, and write what was found into the folder *out*, which is replaced as a whole.
 
-    Returns what was found and the result as JSON; ``None`` and nothing
-    written if *stopped* said yes.
+    Returns what was found and the result as JSON. *told* hears of each plan.
 
     Raises:
         UsageError: *out* holds something else, or a consumer that was edited, or cannot be written.
+        KeyboardInterrupt: *stopped* said yes; nothing is written then.
     """
+
+    def heard(tried: int, result: Result) -> None:
+        if stopped():
+            raise KeyboardInterrupt
+        told(tried, result)
+
     _check(out)
     work = out.absolute().with_name(f".{out.absolute().name}.part")
     try:
@@ -95,9 +99,9 @@ def make(
             f"cannot be written ({error.strerror})", file=str(out), remedy="Name another folder with --out"
         ) from None
     try:
-        demo = _search(work, seed, told)
+        demo = _search(work, seed, heard)
         if stopped():
-            return None, {}
+            raise KeyboardInterrupt
         result = _write(work, out, demo)
         _publish(work, out)
     finally:
@@ -105,7 +109,7 @@ def make(
     return demo, result
 
 
-def _search(work: Path, seed: int, told: Callable[[int, Result], object] | None) -> Demo:
+def _search(work: Path, seed: int, told: Callable[[int, Result], object]) -> Demo:
     from harness.explore.demo import SCENARIO, prepare, search
     from harness.loading import file_digest
 

@@ -78,8 +78,8 @@ def _finding(console: Console, finding: Mapping[str, Any]) -> None:
     from rich.text import Text
 
     console.print()
-    title = Text(f"✗ {_TITLES[finding['invariant']]}", style="bold red")
-    console.print(title.append(f"  ({finding['invariant']}, seed {finding['seed']})", style="not bold default"))
+    title = Text().append(f"✗ {_TITLES[finding['invariant']]}", style="bold red")
+    console.print(title.append(f"  ({finding['invariant']}, seed {finding['seed']})"))
     for fault in finding["faults"] or ["none is needed"]:
         _line(console, f"  fault: {fault}", "yellow")
     story = finding["story"]
@@ -101,8 +101,8 @@ def _hanging(console: Console, left: str, text: str, left_style: str, style: str
 
     lines = textwrap.wrap(text, max(30, console.width - _LEFT - 4)) or [""]
     for number, line in enumerate(lines):
-        shown = Text(f"{left if number == 0 else '':>{_LEFT}}  ", style=left_style)
-        console.print(shown.append(line, style=style or "default"), soft_wrap=True)
+        shown = Text().append(f"{left if number == 0 else '':>{_LEFT}}  ", style=left_style)
+        console.print(shown.append(line, style=style), soft_wrap=True)
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

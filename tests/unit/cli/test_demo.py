@@ -150,6 +150,19 @@ def test_arguments_that_are_wrong(command: Command) -> None:
     assert not Path("reports").exists()
 
 
+@pytest.mark.parametrize("plans", [0, 1])
+def test_an_interrupted_demo_writes_nothing(tmp_path: Path, plans: int) -> None:
+    """Ctrl-C in a run, or when all was found: the demo ends, an earlier one is kept, nothing else is left."""
+    heard: list[int] = []
+    make(tmp_path / "demo", 5)
+    before = (tmp_path / "demo" / "demo.json").read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "demo", told=lambda tried, result: heard.append(tried), stopped=lambda: len(heard) >= plans)
+    assert len(heard) == plans
+    assert (tmp_path / "demo" / "demo.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
 def test_not_both_found_is_inconclusive(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """With too few plans the demo says so, writes what it has, and ends with 4."""
     from harness.explore import demo
