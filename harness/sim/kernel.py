@@ -47,6 +47,7 @@ class Kernel(Scheduler):
         seeds: the scheduler draws from the stream ``scheduler``, ids from
             ``ids``, each process's ``random`` from ``random/<name>/<incarnation>``.
         max_steps: resumed actors and timers, after which a run ends as Runaway.
+        max_instant_steps: so many of them at one virtual instant end it likewise (after at most twice as many).
         watchdog_seconds: real seconds without a step, after which it ends as Stalled.
         tape: the choices to make instead of seeded ones; after its end 0 (first come).
     """
@@ -63,10 +64,11 @@ class Kernel(Scheduler):
         seeds: Seeds,
         *,
         max_steps: int = 20_000_000,
+        max_instant_steps: int = 1_000_000,
         watchdog_seconds: float = 10.0,
         tape: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(seeds, max_steps, tape)
+        super().__init__(seeds, max_steps, max_instant_steps, tape)
         self.on_process_switch: Callable[[Process | None, Process], None] | None = None
         self.on_exit: Callable[[Actor, BaseException | None], None] | None = None
         self.on_sleep: Callable[[], object] | None = None  # the current actor calls time.sleep
@@ -210,6 +212,8 @@ class Kernel(Scheduler):
                 if timer.due:
                     timer.due = 0
                     self.steps += 1
+                    if self.steps > self._look_at_step and not self._gets_on():
+                        self._run_away()
                     timer.function()
             if self.stop_reason is not None:
                 return "stopped"

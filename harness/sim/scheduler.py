@@ -34,7 +34,7 @@ _REFUSALS = 100  # calls refused after the end, after which an actor is left whe
 class Scheduler:
     """Virtual time, what is due when, and the choice among those who can run. Base of the kernel."""
 
-    def __init__(self, seeds: Seeds, max_steps: int, tape: Sequence[int] | None) -> None:
+    def __init__(self, seeds: Seeds, max_steps: int, max_instant_steps: int, tape: Sequence[int] | None) -> None:
         self.seeds = seeds
         self.now_us = 0
         self.steps = 0
@@ -45,6 +45,9 @@ class Scheduler:
         self.closing = False
         self.hub: Any = None  # the greenlet that called run()
         self._max_steps = max_steps
+        self._max_instant_steps = max_instant_steps
+        self._look_at_step = min(max_steps, max_instant_steps)  # when to see whether the run gets anywhere
+        self._looked_us = -1  # what virtual time it was then
         self._tape = tape
         self._random: Callable[[], float] | None = None
         self._sequence = 0
@@ -88,7 +91,7 @@ class Scheduler:
             and not self._timers
             and (not heap or heap[0][0] > until_us)
             and until_us <= self._until_us
-            and self.steps < self._max_steps
+            and self.steps < self._look_at_step
             and actor.process.held is None
             and not self.closing
         ):
@@ -253,7 +256,7 @@ class Scheduler:
             waiting = len(ready)
             actor = ready.pop() if waiting == 1 else ready.pop(self._choose(waiting))
         self.steps = steps = self.steps + 1
-        if steps > self._max_steps:
+        if steps > self._look_at_step and not self._gets_on():
             ready.insert(0, actor)
             self.call_at(0, self._run_away)
             return None
@@ -290,13 +293,27 @@ class Scheduler:
         self.decisions.append(choice)
         return choice
 
+    def _gets_on(self) -> bool:
+        """Whether the run may go on: the step limit is not reached and time has moved since the last look.
+
+        Looking once in so many steps costs nothing on the way, and notices an
+        instant that does not end within twice the limit.
+        """
+        if self.steps > self._max_steps or self.now_us == self._looked_us:
+            return False
+        self._looked_us = self.now_us
+        self._look_at_step = min(self._max_steps, self.steps + self._max_instant_steps)
+        return True
+
     def _run_away(self) -> NoReturn:
         stacks = self.stacks()
-        raise Runaway(
-            f"the run did not come to rest within {self._max_steps} steps; virtual time is {self.now:.6f} s. "
-            f"Something repeats without end (a loop without a sleep?)\n\n{listing(stacks)}",
-            stacks,
-        )
+        if self.steps > self._max_steps:
+            what = f"the run did not come to rest within {self._max_steps} steps; virtual time is {self.now:.6f} s"
+            why = "Something repeats without end (a loop without a sleep?)"
+        else:
+            what = f"virtual time does not move: more than {self._max_instant_steps} steps at {self.now:.6f} s"
+            why = "Actors that wake each other, or timers set for the same instant, go on without end"
+        raise Runaway(f"{what}. {why}\n\n{listing(stacks)}", stacks)
 
     # -- ending ------------------------------------------------------------------------------------
 

@@ -283,6 +283,55 @@ def test_a_runaway_ends_at_the_step_limit_with_stacks() -> None:
     assert "spins" in caught.value.stacks["p"]
 
 
+def test_actors_that_wake_each_other_for_ever_at_one_instant_are_stopped() -> None:
+    """Two actors that never let virtual time move end the run with their stacks, long before the step limit."""
+    with kernel(max_instant_steps=500) as k:
+        actors: list[Actor] = []
+
+        def plays() -> None:
+            assert k.current is not None
+            actors.append(k.current)
+            while True:
+                for other in actors:
+                    k.wake(other)
+                k.park(k.now_us)
+
+        k.start_process("ping", plays, at_us=7)
+        k.start_process("pong", plays, at_us=7)
+        with pytest.raises(Runaway, match=r"virtual time does not move: more than 500 steps at 0\.000007 s") as caught:
+            k.run()
+        assert k.steps <= 1_010
+    assert "plays" in caught.value.stacks["ping"]
+    assert "plays" in caught.value.stacks["pong"]
+
+
+def test_a_timer_that_sets_itself_again_at_once_is_stopped() -> None:
+    """Timers of one instant without end are noticed too, although no actor runs."""
+    with kernel(max_instant_steps=500) as k:
+
+        def again() -> None:
+            k.call_at(k.now_us, again)
+
+        k.call_at(3, again)
+        with pytest.raises(Runaway, match="virtual time does not move"):
+            k.run()
+        assert k.steps <= 1_010
+
+
+def test_a_long_run_of_short_instants_is_no_runaway() -> None:
+    """Only an instant is bounded by its limit: many more steps than that pass while time moves."""
+    with kernel(max_instant_steps=50) as k:
+
+        def main() -> None:
+            for _ in range(1_000):
+                k.sleep_us(1)
+
+        k.start_process("a", main)
+        k.start_process("b", main)
+        assert k.run() == "idle"
+        assert k.steps >= 2_000
+
+
 def test_ten_thousand_actors() -> None:
     """Started by the hub and switching directly, ten thousand actors need no recursion depth of each other."""
     with kernel() as k:
