@@ -8,6 +8,7 @@
 * :mod:`~harness.resilience.redrive`: analysis of a dead-letter queue, and replay
 * :mod:`~harness.resilience.poison`: messages that fail again and again, and their quarantine
 * :mod:`~harness.resilience.idempotency`: effects once
+* :mod:`~harness.resilience.monitoring`, :mod:`~harness.resilience.exporters`: errors counted, alarms
 * :mod:`~harness.resilience.consumer`, :mod:`~harness.resilience.producer`: all of it composed
 
 A name is imported when it is first used.
@@ -133,6 +134,12 @@ if TYPE_CHECKING:
     from harness.resilience.errors import (
         retry_after as retry_after,
     )
+    from harness.resilience.exporters import (
+        OpenTelemetryExporter as OpenTelemetryExporter,
+    )
+    from harness.resilience.exporters import (
+        PrometheusExporter as PrometheusExporter,
+    )
     from harness.resilience.idempotency import (
         Idempotency as Idempotency,
     )
@@ -144,6 +151,12 @@ if TYPE_CHECKING:
     )
     from harness.resilience.idempotency import (
         RedisIdempotencyStore as RedisIdempotencyStore,
+    )
+    from harness.resilience.monitoring import (
+        ErrorMonitoring as ErrorMonitoring,
+    )
+    from harness.resilience.monitoring import (
+        watch_monitoring as watch_monitoring,
     )
     from harness.resilience.poison import (
         PoisonEvent as PoisonEvent,
@@ -244,6 +257,8 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "MemoryIdempotencyStore",
         "RedisIdempotencyStore",
     ),
+    "exporters": ("OpenTelemetryExporter", "PrometheusExporter"),
+    "monitoring": ("ErrorMonitoring", "watch_monitoring"),
     "poison": (
         "PoisonEvent",
         "PoisonMessageDetector",

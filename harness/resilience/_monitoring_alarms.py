@@ -1,0 +1,125 @@
+"""The alarms of error monitoring, as CloudWatch accepts them, created once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from harness.resilience._listeners import logger
+from harness.resilience.backoff import Exponential
+from harness.resilience.errors import Classification, diagnose
+from harness.resilience.retry import Retry
+
+__all__ = ["AlarmOptions", "ensure_alarms", "error_alarms", "queue_name"]
+
+#: PutMetricAlarm and DescribeAlarms have small quotas; a deployment of many workers exceeds them for some seconds.
+_PATIENCE = Retry(Exponential(0.5, cap=8, jitter="full"), max_retries=8, deadline=60, name="error-alarms")
+
+_COMPARED = (
+    "ActionsEnabled",
+    "AlarmActions",
+    "AlarmDescription",
+    "ComparisonOperator",
+    "DatapointsToAlarm",
+    "Dimensions",
+    "EvaluationPeriods",
+    "InsufficientDataActions",
+    "MetricName",
+    "Namespace",
+    "OKActions",
+    "Period",
+    "Statistic",
+    "Threshold",
+    "TreatMissingData",
+)
+
+
+class AlarmOptions(TypedDict, total=False):
+    """The figures of the alarms: above so many errors (100) in each of so many periods (2) of so many seconds (300),
+    above so many dead letters (1,000) in so many periods (1) of so many seconds (300); how missing data is treated
+    (``notBreaching``)."""
+
+    error_threshold: float
+    error_period: int
+    error_periods: int
+    depth_threshold: float
+    depth_period: int
+    depth_periods: int
+    missing_data: str
+
+
+def queue_name(queue: str) -> str:
+    """The name of a queue that is given by its name, URL or ARN."""
+    return queue.rpartition(":")[2] if queue.startswith("arn:") else queue.rstrip("/").rpartition("/")[2]
+
+
+def error_alarms(
+    namespace: str,
+    metric: str,
+    queues: Sequence[str],
+    actions: Sequence[str],
+    ok_actions: Sequence[str],
+    options: AlarmOptions,
+) -> list[dict[str, Any]]:
+    """The parameters of PutMetricAlarm for each alarm."""
+    common: dict[str, Any] = {
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": options.get("missing_data", "notBreaching"),
+        "ActionsEnabled": True,
+        "AlarmActions": list(actions),
+        "OKActions": list(ok_actions),
+        "InsufficientDataActions": [],
+    }
+    found = [
+        {
+            "AlarmName": "HighErrorRate",
+            "AlarmDescription": f"Many errors of all kinds ({namespace} {metric})",
+            "Namespace": namespace,
+            "MetricName": metric,
+            # The metric without dimensions: the sum that is published beside the single ones.
+            "Dimensions": [],
+            "Statistic": "Sum",
+            "Period": options.get("error_period", 300),
+            "EvaluationPeriods": options.get("error_periods", 2),
+            "Threshold": float(options.get("error_threshold", 100)),
+            **common,
+        }
+    ]
+    for number, name in enumerate(dict.fromkeys(map(queue_name, queues))):
+        found.append(
+            {
+                "AlarmName": "DLQDepthHigh" if number == 0 else f"DLQDepthHigh-{name}",
+                "AlarmDescription": f"Many dead letters in {name}",
+                "Namespace": "AWS/SQS",
+                "MetricName": "ApproximateNumberOfMessagesVisible",
+                "Dimensions": [{"Name": "QueueName", "Value": name}],
+                "Statistic": "Maximum",
+                "Period": options.get("depth_period", 300),
+                "EvaluationPeriods": options.get("depth_periods", 1),
+                "Threshold": float(options.get("depth_threshold", 1_000)),
+                **common,
+            }
+        )
+    return found
+
+
+def ensure_alarms(cloudwatch: Any, wanted: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Create the alarms that are not there as *wanted*; returns the names of all of them."""
+    names = [str(alarm["AlarmName"]) for alarm in wanted]
+    there: dict[str, Mapping[str, Any]] = {}
+    try:
+        answer = _PATIENCE.execute(cloudwatch.describe_alarms, AlarmNames=names)
+        there = {alarm["AlarmName"]: alarm for alarm in answer.get("MetricAlarms") or []}
+    except Exception as error:
+        if diagnose(error).classification is not Classification.PERMANENT:
+            raise
+        # Allowed to create but not to look: to create again is harmless, the state stays.
+        logger.warning("alarms cannot be looked at, they are written anew: %s", error)
+    for alarm in wanted:
+        if not _same(there.get(str(alarm["AlarmName"])), alarm):
+            _PATIENCE.execute(cloudwatch.put_metric_alarm, **alarm)
+    return names
+
+
+def _same(there: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
+    return there is not None and all((there.get(name) or None) == (wanted.get(name) or None) for name in _COMPARED)

@@ -1,0 +1,116 @@
+"""What in the events of other components is an error, and what is an outcome worth counting."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+__all__ = ["Finding", "Sources", "error_type"]
+
+#: Events of consumers that are failures of something.
+_FAILURES: Mapping[str, str] = {
+    "dead-letter-failed": "DeadLetterFailed",
+    "delete-failed": "DeleteFailed",
+    "give-back-failed": "GiveBackFailed",
+    "handler-failed": "HandlerFailed",
+    "heartbeat-failed": "HeartbeatFailed",
+    "receive-failed": "ReceiveFailed",
+    "store-unavailable": "StoreUnavailable",
+}
+#: Events of consumers and poison detectors that are no further error, but should be seen.
+_OUTCOMES: Mapping[str, str] = {
+    "dead-lettered": "DeadLettered",
+    "expired-unbegun": "ExpiredUnbegun",
+    "misconfigured": "Misconfigured",
+    "poison": "PoisonMessage",
+    "possibly-duplicated": "PossiblyDuplicated",
+    "quarantined": "Quarantined",
+    "redis-down": "PoisonDetectionDegraded",
+    "refused": "QuarantineRefused",
+}
+_MARK = "_harness_counted"
+
+
+class Finding(NamedTuple):
+    """What to count: an error of a type, or an event of a name, and whose it is (``None``: the monitoring's own)."""
+
+    what: str
+    service: str | None
+    is_error: bool
+
+
+def error_type(error: object) -> str:
+    """How an error is called in a metric: its AWS code, or the name of its class; text stays as it is."""
+    if isinstance(error, str):
+        return error
+    response = getattr(error, "response", None)
+    if isinstance(response, Mapping) and isinstance(response.get("Error"), Mapping) and response["Error"].get("Code"):
+        return str(response["Error"]["Code"])
+    return error.__name__ if isinstance(error, type) else type(error).__name__
+
+
+class Sources:
+    """Reads the events of breakers, retries, consumers, poison detectors and degradation managers.
+
+    One exception is often reported more than once: by the retry whose attempt
+    it ended, by the breaker around it, by the consumer. It counts once, for
+    the first who reports it. (Who reports the same object again, as test
+    doubles make it happen, means another failure.)
+    """
+
+    def __init__(self) -> None:
+        self._last = threading.local()
+
+    def claim(self, error: BaseException, source: object) -> bool:
+        """Whether *error*, reported by *source*, is to be counted."""
+        owners: dict[int, object] | None = getattr(error, _MARK, None)
+        if owners is None:
+            try:
+                setattr(error, _MARK, {id(self): source})
+            except AttributeError:  # an exception with slots; better twice than never
+                return True
+            return True
+        owner = owners.setdefault(id(self), source)
+        return owner is source or owner == source
+
+    def read(self, event: Any) -> Finding | None:
+        """What *event* tells; ``None`` where nothing is to be counted."""
+        if getattr(self._last, "event", None) is event:
+            return None  # told twice: as a listener of the component, and as one of all components
+        self._last.event = event
+        kind = getattr(event, "kind", None)
+        if kind is not None and hasattr(event, "queue_url"):
+            return self._consumer(event)
+        if kind is not None and hasattr(event, "detector"):
+            what = _OUTCOMES.get(event.kind)
+            return Finding(what, None, is_error=False) if what else None
+        if hasattr(event, "retry"):
+            return self._failure(event, event.retry) if hasattr(event, "classification") else None
+        if hasattr(event, "breaker"):
+            return self._breaker(event)
+        if hasattr(event, "manager") and hasattr(event, "after"):
+            return Finding(f"Degradation:{event.after}", None, is_error=False)
+        return None
+
+    def _consumer(self, event: Any) -> Finding | None:
+        queue = event.queue_url.rpartition("/")[2]
+        if event.kind in _FAILURES:
+            if event.error is None:
+                return Finding(_FAILURES[event.kind], queue, is_error=True)
+            return self._claimed(event.error, event.queue_url, queue)
+        what = _OUTCOMES.get(event.kind)
+        return Finding(what, queue, is_error=False) if what else None
+
+    def _breaker(self, event: Any) -> Finding | None:
+        if hasattr(event, "outcome"):
+            return self._failure(event, event.breaker) if event.outcome in ("failure", "ignored") else None
+        if hasattr(event, "after") and event.after.value == "open":
+            return Finding("CircuitBreakerOpened", event.breaker.name, is_error=False)
+        return None
+
+    def _failure(self, event: Any, source: Any) -> Finding | None:
+        return None if event.error is None else self._claimed(event.error, source, source.name)
+
+    def _claimed(self, error: BaseException, source: object, service: str | None) -> Finding | None:
+        return Finding(error_type(error), service, is_error=True) if self.claim(error, source) else None
