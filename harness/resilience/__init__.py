@@ -179,6 +179,9 @@ if TYPE_CHECKING:
     from harness.resilience.producer import (
         Unsent as Unsent,
     )
+    from harness.resilience.quarantine import (
+        Quarantine as Quarantine,
+    )
     from harness.resilience.queue_settings import (
         check_queues as check_queues,
     )
@@ -270,6 +273,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "ResilientProducer",
         "Unsent",
     ),
+    "quarantine": ("Quarantine",),
     "queue_settings": ("check_queues",),
     "redrive": ("DLQAnalyzer",),
     "replay": ("ReplayReport", "ReplayStopped"),

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["BY_NAME"]
+__all__ = ["BY_NAME", "QUARANTINE_KEYS", "failure_keys"]
+
+QUARANTINE_KEYS = ["poison_messages", "{poison_messages}:ids"]
+
+
+def failure_keys(identity: str) -> list[str]:
+    """The count and the times: in one hash slot, because the braces hold the whole name of the other key."""
+    name = f"message_failures:{identity}"
+    if "{" in name or "}" in name:  # would change which part of the name decides the slot
+        name = name.replace("{", "%7B").replace("}", "%7D")
+    return [name, f"{{{name}}}:times"]
+
 
 # ARGV[1]: microseconds since 1970, or -1 for the server's own clock.
 _NOW = """

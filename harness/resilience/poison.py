@@ -39,7 +39,7 @@ from harness.resilience import _poison_scripts as scripts
 from harness.resilience._delivery import RecentIds
 from harness.resilience._listeners import notify
 from harness.resilience.idempotency import default_redis_client, text_of
-from harness.resilience.quarantine import QuarantinedMessage, Release, describe, parse
+from harness.resilience.quarantine import Quarantine, QuarantinedMessage, QuarantineEvent, Release, describe
 
 __all__ = [
     "PoisonEvent",
@@ -250,51 +250,39 @@ class PoisonMessageDetector:
             self._tell("quarantined", message_id=message_id, identity=identity, reason=reason)
         return True
 
+    @property
+    def quarantine(self) -> Quarantine:
+        """What is in quarantine, to be looked through, released, erased."""
+        return Quarantine(self.redis, scan=self.quarantine_limit, clock=self._clock, on_event=self._on_quarantine)
+
     def quarantined(self, *, limit: int = 100, offset: int = 0) -> list[QuarantinedMessage]:
         """What is in quarantine, newest first, entries of earlier tools included. Raises what the client raises."""
-        expired = int(self._script("EXPIRE")(keys=_QUARANTINE_KEYS, args=[self._now_us(), self.quarantine_limit]))
-        self._say_expired(expired)
-        return [parse(raw) for raw in self.redis.lrange(_QUARANTINE_KEYS[0], offset, offset + limit - 1)]
+        return self.quarantine.entries(limit=limit, offset=offset)
 
     def find(self, key: str) -> list[QuarantinedMessage]:
         """The entries whose message id or identity is *key*. Raises what the client raises."""
-        everything = self.quarantined(limit=self.quarantine_limit)
-        return [entry for entry in everything if key in (entry.message_id, entry.identity)]
+        return self.quarantine.find(key)
 
     def release(self, key: str, *, sqs: Any, queue_url: str | None = None) -> list[Release]:
-        """Send the entries of *key* back to their queue (or to *queue_url*), and let them be tried as new messages.
-
-        Sent first and removed then: a crash between the two sends again (in a
-        FIFO queue SQS drops the second within five minutes), and never loses.
-        Raises what the clients raise; what was sent until then has been removed.
-        """
-        released: list[Release] = []
-        for entry in self.find(key):
-            answer = sqs.send_message(**entry.to_request(queue_url))
-            self._remove(entry)
-            self.forget(entry.identity)
-            released.append(Release(entry, str(answer.get("MessageId", ""))))
-            self._tell("released", message_id=entry.message_id, identity=entry.identity)
-        return released
+        """Send the entries of *key* back to their queue (or to *queue_url*); see :meth:`Quarantine.release`."""
+        return self.quarantine.release(key, sqs=sqs, queue_url=queue_url)
 
     def erase(self, key: str) -> int:
         """Remove the entries of *key* for good, and their failures; returns how many."""
-        entries = self.find(key)
-        for entry in entries:
-            self._remove(entry)
-            self.forget(entry.identity)
-            self._tell("erased", message_id=entry.message_id, identity=entry.identity)
-        return len(entries)
+        return self.quarantine.erase(key)
 
     def purge(self) -> int:
         """Remove everything from the quarantine; returns how many."""
-        removed = int(self._script("PURGE")(keys=_QUARANTINE_KEYS, args=[]))
-        if removed:
-            self._tell("purged", count=removed)
-        return removed
+        return self.quarantine.purge()
 
-    def _remove(self, entry: QuarantinedMessage) -> None:
-        self._script("REMOVE")(keys=_QUARANTINE_KEYS, args=[entry.raw, entry.message_id])
+    def _on_quarantine(self, kind: QuarantineEvent, entry: QuarantinedMessage | None, count: int) -> None:
+        if kind == "expired":
+            self._say_expired(count)
+        elif entry is None:
+            self._tell(kind, count=count)
+        else:
+            self._local.pop(entry.identity)
+            self._tell(kind, message_id=entry.message_id, identity=entry.identity)
 
     def _refuse(self, message_id: str, identity: str, reason: str) -> None:
         logger.error("message %s (%s) cannot be put in quarantine: %s", message_id, identity, reason)
@@ -357,15 +345,8 @@ class PoisonMessageDetector:
             notify(listeners, PoisonEvent(kind, self, message_id, identity, reason, count, error))
 
 
-_QUARANTINE_KEYS = ["poison_messages", "{poison_messages}:ids"]
-
-
-def _failure_keys(identity: str) -> list[str]:
-    """The count and the times: in one hash slot, because the braces hold the whole name of the other key."""
-    name = f"message_failures:{identity}"
-    if "{" in name or "}" in name:  # would change which part of the name decides the slot
-        name = name.replace("{", "%7B").replace("}", "%7D")
-    return [name, f"{{{name}}}:times"]
+_QUARANTINE_KEYS = scripts.QUARANTINE_KEYS
+_failure_keys = scripts.failure_keys
 
 
 def _texts(reply: Sequence[Any]) -> list[str]:

@@ -1,20 +1,37 @@
-"""What a quarantine keeps of a message, as JSON, and how it becomes a message again."""
+"""The quarantine: what it keeps of a message, as JSON, and how to look through it, release from it and erase.
+
+::
+
+    quarantine = Quarantine(redis.Redis(...))
+    page = quarantine.page()
+    quarantine.release("0b8e...", sqs=boto3.client("sqs"))
+    quarantine.erase("customer-42", anywhere=True)
+
+Each operation is one script or command whose keys share a hash slot, so that it
+works on a cluster too, with clients that decode and with clients that do not.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from harness.resilience.envelope import decode_attributes, encode_attributes
+from harness.resilience import _poison_scripts as scripts
+from harness.resilience.envelope import MAX_MESSAGE_BYTES, decode_attributes, encode_attributes, message_bytes
+from harness.resilience.idempotency import default_redis_client
 
-__all__ = ["QuarantinedMessage", "Release", "describe", "parse"]
+__all__ = ["Page", "Quarantine", "QuarantineEvent", "QuarantinedMessage", "Release", "describe", "parse"]
 
 VERSION = 1
+MARK = "ReplayOf"
+
+QuarantineEvent: TypeAlias = Literal["released", "erased", "purged", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,19 @@ class QuarantinedMessage:
     version: int = VERSION
     raw: Any = None
 
+    def is_about(self, key: str, *, anywhere: bool = False) -> bool:
+        """Whether its message id or identity is *key*; ``anywhere``: or a value in its body or attributes."""
+        if key in (self.message_id, self.identity):
+            return True
+        if not anywhere:
+            return False
+        if any(str(value.get("StringValue")) == key for value in self.attributes.values()):
+            return True
+        try:
+            return key in _values(json.loads(self.body))
+        except (ValueError, RecursionError):
+            return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", self.body) is not None
+
     def to_request(self, queue_url: str | None = None) -> dict[str, Any]:
         """The arguments of ``send_message`` that send it again.
 
@@ -48,8 +78,13 @@ class QuarantinedMessage:
         if not queue_url:
             raise ValueError(f"message {self.message_id} does not say which queue it came from; give queue_url")
         request: dict[str, Any] = {"QueueUrl": queue_url, "MessageBody": self.body}
-        if self.attributes:
-            request["MessageAttributes"] = {name: dict(value) for name, value in self.attributes.items()}
+        attributes = {name: dict(value) for name, value in self.attributes.items()}
+        # Names the message that it was: a consumer that sees two copies can tell.
+        marked = {**attributes, MARK: {"DataType": "String", "StringValue": self.message_id}}
+        if self.message_id and len(marked) <= 10 and message_bytes(self.body, marked) <= MAX_MESSAGE_BYTES:
+            attributes = marked
+        if attributes:
+            request["MessageAttributes"] = attributes
         if queue_url.endswith(".fifo"):
             request["MessageGroupId"] = self.group_id or self.message_id
             # The same for each try to release this entry, another one if it comes here again.
@@ -64,6 +99,170 @@ class Release:
 
     entry: QuarantinedMessage
     new_message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries, newest first. ``cursor`` gets the next page, ``None`` after the last; ``total`` of all pages."""
+
+    entries: list[QuarantinedMessage]
+    cursor: int | None
+    total: int
+
+
+def _tell_nobody(kind: QuarantineEvent, entry: QuarantinedMessage | None, count: int) -> None:
+    """For a quarantine without a detector."""
+
+
+class Quarantine:
+    """See the module. ``scan``: how many entries are asked for at once.
+
+    ``clock``: seconds since 1970 (``None``: the Redis server's). ``on_event``
+    is told what left the quarantine. Every method raises what the clients raise.
+    """
+
+    def __init__(
+        self,
+        redis_client: Any = None,
+        *,
+        scan: int = 1_000,
+        clock: Callable[[], float] | None = None,
+        on_event: Callable[[QuarantineEvent, QuarantinedMessage | None, int], object] = _tell_nobody,
+    ) -> None:
+        self.redis = redis_client if redis_client is not None else default_redis_client()
+        self._scan = max(1, min(scan, 1_000))
+        self._clock = clock
+        self._tell = on_event
+        self._scripts: dict[str, Any] = {}
+
+    # -- looking
+
+    def __len__(self) -> int:
+        self._expire()
+        return int(self.redis.llen(scripts.QUARANTINE_KEYS[0]))
+
+    def entries(self, *, limit: int = 100, offset: int = 0) -> list[QuarantinedMessage]:
+        """Entries newest first, those of earlier tools included."""
+        self._expire()
+        return self._range(offset, offset + limit - 1)
+
+    def page(self, cursor: int | None = None, *, limit: int = 50) -> Page:
+        """The newest entries, or those after *cursor*.
+
+        The cursor counts from the oldest entry: what is put in quarantine
+        meanwhile moves no page, and what is removed may show an entry twice,
+        but hides none.
+        """
+        total = len(self)
+        last = total if cursor is None else max(0, min(cursor, total))
+        if not last:
+            return Page([], None, total)
+        found = self._range(-last, -last + limit - 1 if limit < last else -1)
+        rest = last - len(found)
+        return Page(found, rest if rest > 0 and found else None, total)
+
+    def __iter__(self) -> Iterator[QuarantinedMessage]:
+        cursor: int | None = None
+        while True:
+            page = self.page(cursor, limit=self._scan)
+            yield from page.entries
+            if page.cursor is None:
+                return
+            cursor = page.cursor
+
+    def find(self, key: str, *, anywhere: bool = False) -> list[QuarantinedMessage]:
+        """The entries whose message id or identity is *key*; ``anywhere``: or that hold it as a value.
+
+        A value is a text or number of a JSON body, or of an attribute, that
+        is *key* as text; in a body that is no JSON, *key* as a word.
+        """
+        seen = set()
+        found = []
+        for entry in self:
+            if entry.raw not in seen and entry.is_about(key, anywhere=anywhere):
+                seen.add(entry.raw)
+                found.append(entry)
+        return found
+
+    # -- letting go
+
+    def release(self, key: str, *, sqs: Any, queue_url: str | None = None) -> list[Release]:
+        """Send the entries of *key* back to their queue (or to *queue_url*), to be tried as new messages.
+
+        Their failures are forgotten first, so that no consumer takes them for
+        poison at once. They are sent first and removed then: a crash between
+        the two sends again when it is repeated (in a FIFO queue SQS drops the
+        second within five minutes; both copies name the message in
+        ``ReplayOf``), and never loses.
+
+        Raises:
+            ValueError: an entry does not say which queue it came from, and none is given. Nothing was released.
+        """
+        return self.release_entries(self.find(key), sqs=sqs, queue_url=queue_url)
+
+    def release_entries(
+        self, entries: list[QuarantinedMessage], *, sqs: Any, queue_url: str | None = None
+    ) -> list[Release]:
+        """The same for entries that were found before. One that is not in quarantine any more is left out."""
+        requests = [(entry, entry.to_request(queue_url)) for entry in entries]
+        released = []
+        for entry, request in requests:
+            if not self._is_there(entry):
+                continue
+            self._forget(entry)
+            answer = sqs.send_message(**request)
+            self._remove(entry)
+            released.append(Release(entry, str(answer.get("MessageId", ""))))
+            self._tell("released", entry, 1)
+        return released
+
+    def erase(self, key: str, *, anywhere: bool = False) -> int:
+        """Remove the entries of *key* for good, and every count of failures under it; returns how many entries.
+
+        What else knows of a message (the queues, a dead-letter queue, records
+        of idempotency, histories) is not touched.
+        """
+        entries = self.find(key, anywhere=anywhere)
+        for entry in entries:
+            self._remove(entry)
+            self._forget(entry)
+            self._tell("erased", entry, 1)
+        self.redis.delete(*scripts.failure_keys(key))
+        return len(entries)
+
+    def purge(self) -> int:
+        """Remove everything; returns how many."""
+        removed = int(self._script("PURGE")(keys=scripts.QUARANTINE_KEYS, args=[]))
+        if removed:
+            self._tell("purged", None, removed)
+        return removed
+
+    # -- parts
+
+    def _range(self, first: int, last: int) -> list[QuarantinedMessage]:
+        return [parse(raw) for raw in self.redis.lrange(scripts.QUARANTINE_KEYS[0], first, last)]
+
+    def _is_there(self, entry: QuarantinedMessage) -> bool:
+        return self.redis.lpos(scripts.QUARANTINE_KEYS[0], entry.raw) is not None
+
+    def _remove(self, entry: QuarantinedMessage) -> None:
+        self._script("REMOVE")(keys=scripts.QUARANTINE_KEYS, args=[entry.raw, entry.message_id])
+
+    def _forget(self, entry: QuarantinedMessage) -> None:
+        for identity in {entry.identity: None, entry.message_id: None}:
+            self.redis.delete(*scripts.failure_keys(identity))
+
+    def _expire(self) -> None:
+        now = -1 if self._clock is None else round(self._clock() * 1_000_000)
+        expired = int(self._script("EXPIRE")(keys=scripts.QUARANTINE_KEYS, args=[now]))
+        if expired:
+            self._tell("expired", None, expired)
+
+    def _script(self, name: str) -> Any:
+        script = self._scripts.get(name)
+        if script is None:
+            script = self._scripts[name] = self.redis.register_script(scripts.BY_NAME[name])
+        return script
 
 
 def describe(
@@ -129,6 +328,18 @@ def parse(raw: Any) -> QuarantinedMessage:
         version=version if isinstance(version, int) else 0,
         raw=raw,
     )
+
+
+def _values(value: Any) -> Iterator[str]:
+    """Every text and number in a JSON value, as text."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from _values(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _values(inner)
+    elif value is not None:
+        yield json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -231,7 +231,9 @@ def test_release_sends_first_and_forgets_failures(s: Setup) -> None:
     s.detector.quarantine_poison_message(message, "why", queue_url=QUEUE)
     (release,) = s.detector.release("m-1", sqs=sqs)
     assert sqs.bodies(QUEUE) == ["bad"]
-    assert sqs.queues[QUEUE][0].attributes == {"b": {"DataType": "Binary", "BinaryValue": b"\x00"}}
+    marked = sqs.queues[QUEUE][0].attributes
+    assert marked.pop("ReplayOf") == {"DataType": "String", "StringValue": "m-1"}
+    assert marked == {"b": {"DataType": "Binary", "BinaryValue": b"\x00"}}
     assert release.new_message_id == "m1"
     assert s.detector.quarantined() == []
     assert not s.detector.is_poison_message("m-1")
