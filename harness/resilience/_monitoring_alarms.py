@@ -10,10 +10,10 @@ from harness.resilience.backoff import Exponential
 from harness.resilience.errors import Classification, diagnose
 from harness.resilience.retry import Retry
 
-__all__ = ["AlarmOptions", "ensure_alarms", "error_alarms", "queue_name"]
+__all__ = ["PATIENCE", "AlarmOptions", "ensure_alarms", "error_alarms", "queue_name"]
 
 #: PutMetricAlarm and DescribeAlarms have small quotas; a deployment of many workers exceeds them for some seconds.
-_PATIENCE = Retry(Exponential(0.5, cap=8, jitter="full"), max_retries=8, deadline=60, name="error-alarms")
+PATIENCE = Retry(Exponential(0.5, cap=8, jitter="full"), max_retries=8, deadline=60, name="error-alarms")
 
 _COMPARED = (
     "ActionsEnabled",
@@ -108,7 +108,7 @@ def ensure_alarms(cloudwatch: Any, wanted: Sequence[Mapping[str, Any]]) -> list[
     names = [str(alarm["AlarmName"]) for alarm in wanted]
     there: dict[str, Mapping[str, Any]] = {}
     try:
-        answer = _PATIENCE.execute(cloudwatch.describe_alarms, AlarmNames=names)
+        answer = PATIENCE.execute(cloudwatch.describe_alarms, AlarmNames=names)
         there = {alarm["AlarmName"]: alarm for alarm in answer.get("MetricAlarms") or []}
     except Exception as error:
         if diagnose(error).classification is not Classification.PERMANENT:
@@ -117,7 +117,7 @@ def ensure_alarms(cloudwatch: Any, wanted: Sequence[Mapping[str, Any]]) -> list[
         logger.warning("alarms cannot be looked at, they are written anew: %s", error)
     for alarm in wanted:
         if not _same(there.get(str(alarm["AlarmName"])), alarm):
-            _PATIENCE.execute(cloudwatch.put_metric_alarm, **alarm)
+            PATIENCE.execute(cloudwatch.put_metric_alarm, **alarm)
     return names
 
 

@@ -49,8 +49,8 @@ def requests(counts: Sequence[Count], now: float) -> Iterator[list[tuple[Count, 
             "Dimensions": [{"Name": name, "Value": value} for name, value in count.dimensions],
             "Timestamp": datetime.fromtimestamp(int(at), UTC),
             # So many errors, one each: the same sum and sample count as if each were sent by itself.
-            "Values": [1.0],
-            "Counts": [float(count.number)],
+            "Values": [1.0 if count.number else 0.0],
+            "Counts": [float(count.number or 1)],
             "Unit": "Count",
         }
         length = 200 + sum(40 + len(name) + len(value) for name, value in count.dimensions)

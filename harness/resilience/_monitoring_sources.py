@@ -59,7 +59,8 @@ class Sources:
     doubles make it happen, means another failure.)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, own: object) -> None:
+        self._own = own  # the retry that creates alarms: its waits are no errors of the service
         self._last = threading.local()
 
     def claim(self, error: BaseException, source: object) -> bool:
@@ -86,7 +87,8 @@ class Sources:
             what = _OUTCOMES.get(event.kind)
             return Finding(what, None, is_error=False) if what else None
         if hasattr(event, "retry"):
-            return self._failure(event, event.retry) if hasattr(event, "classification") else None
+            ended = hasattr(event, "classification") and event.retry is not self._own
+            return self._failure(event, event.retry) if ended else None
         if hasattr(event, "breaker"):
             return self._breaker(event)
         if hasattr(event, "manager") and hasattr(event, "after"):

@@ -40,7 +40,7 @@ from types import TracebackType
 from typing import Any, Protocol, TypedDict, Unpack
 
 from harness.resilience._listeners import logger, notify
-from harness.resilience._monitoring_alarms import AlarmOptions, ensure_alarms, error_alarms
+from harness.resilience._monitoring_alarms import PATIENCE, AlarmOptions, ensure_alarms, error_alarms
 from harness.resilience._monitoring_counts import Counts, Dimensions, clean_dimensions, more_dimensions
 from harness.resilience._monitoring_events import (
     Counted,
@@ -69,6 +69,8 @@ __all__ = [
 
 ERRORS = "ErrorCount"
 EVENTS = "EventCount"
+
+_TOLD_QUIET_S = 900
 
 MoreDimensions = Mapping[str, object] | Iterable[Mapping[str, object]]
 
@@ -144,9 +146,10 @@ class ErrorMonitoring:
         self._wall_clock = wall_clock or time.time
         self._clock = clock or time.monotonic
         self._random = random or _random
-        self._sources = Sources()
+        self._sources = Sources(own=PATIENCE)
         self._counts = Counts(**sizes)
         self._sizes = sizes
+        self._last_error = 0  # the minute of the last one
         self._refused = 0
         self._failing = False
         self._closed = False
@@ -243,6 +246,7 @@ class ErrorMonitoring:
                 self._counts.add(minute, metric, dimensions)
                 if metric == ERRORS:
                     self._counts.add(minute, metric, ())
+                    self._last_error = max(self._last_error, minute)
         named = dict(dimensions)
         for exporter in self._exporters:
             try:
@@ -344,9 +348,21 @@ class ErrorMonitoring:
             self._wake.wait(self._pause())
             try:
                 if not self._closed:
+                    self._count_none()
                     self.flush()
             except Exception:  # a wall clock or client of the user's that raises: the next interval tries again
                 logger.exception("publishing error counts failed")
+
+    def _count_none(self) -> None:
+        """For a quarter of an hour after an error say that there was none, where there was none.
+
+        Without any data CloudWatch looks at the last data that it had, for
+        some periods more, and the alarm would be late to clear.
+        """
+        minute = int(self._wall_clock()) // 60 * 60 - 60
+        with self._lock:
+            if self._last_error < minute <= self._last_error + _TOLD_QUIET_S:
+                self._counts.add(minute, ERRORS, (), 0)
 
     def _pause(self) -> float:
         """Seconds until the next request; spread, so that many processes do not ask at the same moment."""
