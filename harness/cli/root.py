@@ -16,6 +16,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("listing", "List scenarios."),
     "check": ("check", "Judge a saved history again."),
     "replay": ("replay", "Run a saved history or counterexample again and compare."),
+    "dlq": ("dlq", "Look into a dead-letter queue, and send dead letters back."),
+    "quarantine": ("quarantine", "Look at messages in quarantine, release and erase them."),
     "doctor": ("doctor", "Check what is installed and can run here."),
 }
 
