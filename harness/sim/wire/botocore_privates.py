@@ -253,7 +253,7 @@ def response(url: str, status: int, headers: dict[str, str], raw: Any, content: 
     made: Any = AWSResponse
     answer: AWSResponse = made(url, status, headers, raw)
     if content is not None:
-        answer._content = content  # type: ignore[attr-defined]  # private
+        answer._content = content  # private
     return answer
 
 
