@@ -21,6 +21,7 @@ __all__ = [
     "check_threading",
     "environ_data",
     "leak",
+    "raw_environ",
     "running_loop",
     "swap_environ",
 ]
@@ -90,6 +91,13 @@ def environ_data(environ: Mapping[str, str]) -> dict[Any, Any]:
     """*environ* as ``os.environ`` keeps it inside: encoded."""
     real = os.environ
     return {real.encodekey(key): real.encodevalue(value) for key, value in environ.items()}
+
+
+def raw_environ() -> dict[Any, Any]:
+    """What ``os.environ`` keeps inside, encoded. Not a copy."""
+    environ: Any = os.environ
+    data: dict[Any, Any] = environ._data
+    return data
 
 
 def swap_environ(data: Any) -> Any:

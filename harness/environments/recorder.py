@@ -12,7 +12,7 @@ from harness.sim.kernel import Kernel
 __all__ = ["HistoryRecorder", "describe_error"]
 
 #: Fields in which text of the user's may stand; the others are ours.
-_FREE_TEXT = ("body", "error", "reason")
+_FREE_TEXT = frozenset(("body", "error", "reason"))
 _ERROR_CHARS_MAX = 300
 
 
@@ -60,9 +60,10 @@ class HistoryRecorder:
             actor.cause = None
         if fields:
             event.update(fields)
-            for name in _FREE_TEXT:
-                if name in fields and type(fields[name]) is str:
-                    event[name] = redact_text(fields[name])
+            if not _FREE_TEXT.isdisjoint(fields):
+                for name in _FREE_TEXT & fields.keys():
+                    if type(fields[name]) is str:
+                        event[name] = redact_text(fields[name])
         kernel.last_event = n
         if self._keep is not None:
             self._keep(event)

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness import observe, points
+from harness import compat, observe, points
 from harness.environments.actions import SimulatedActions
 from harness.environments.bench import SimulatedBench
 from harness.environments.handler import HandlerMark
@@ -72,18 +72,27 @@ def uninstall() -> None:
     patches.uninstall()
 
 
+#: What the real variables were when base_environ() was made last, and what was made of them.
+_base_environ: tuple[dict[Any, Any], tuple[tuple[str, str], ...]] | None = None
+
+
 def base_environ() -> tuple[tuple[str, str], ...]:
     """The environment variables of a run before a process's own: the user's, without anything of AWS's.
 
     Nor its proxies: a stub dependency is behind none of them.
     """
+    global _base_environ
+    data = compat.raw_environ()
+    if _base_environ is not None and _base_environ[0] == data:
+        return _base_environ[1]
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("AWS_", "BOTO_")) and not name.lower().endswith("_proxy")
     }
     kept.update(botocore_wire.environ())
-    return tuple(kept.items())
+    _base_environ = dict(data), tuple(kept.items())
+    return _base_environ[1]
 
 
 def retry_mode() -> str:

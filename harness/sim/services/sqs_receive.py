@@ -46,9 +46,11 @@ class Receiving(Sending):
     def _receive(self, queue: Queue, parameters: Parameters, twist: Twist | None) -> dict[str, Any]:
         limit = _within(parameters, "MaxNumberOfMessages", 1, 10, "Must be between 1 and 10, if provided.") or 1
         wait = _within(parameters, "WaitTimeSeconds", 0, 20, "Must be >= 0 and <= 20, if provided.")
-        # The text for VisibilityTimeout is not recorded.
-        hide = _within(parameters, "VisibilityTimeout", 0, 43_200, "Must be >= 0 and <= 43200, if provided.")
-        timeout_us = queue.visibility_us if hide is None else hide * SECOND
+        timeout_us = queue.visibility_us
+        if "VisibilityTimeout" in parameters:
+            # The text for VisibilityTimeout is not recorded.
+            hide = _within(parameters, "VisibilityTimeout", 0, 43_200, "Must be >= 0 and <= 43200, if provided.")
+            timeout_us = timeout_us if hide is None else hide * SECOND
         deadline_us = self._timebase.now_us() + (queue.wait_us if wait is None else wait * SECOND)
         attempt_id = parameters.get("ReceiveRequestAttemptId") if queue.fifo else None
         if isinstance(queue, FifoQueue) and attempt_id is not None:

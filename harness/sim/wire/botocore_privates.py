@@ -47,6 +47,7 @@ standard: Any = _standard
 throttling: Any = _throttling
 
 __all__ = [
+    "QUOTA_OF_A_SUCCESS",
     "all_own",
     "check",
     "client",
@@ -78,7 +79,7 @@ _NEEDED: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (hooks.HierarchicalEmitter, ("_register_section", "unregister", "__copy__")),
     (signers.RequestSigner, ("sign",)),
     (useragent.UserAgentString, ("to_string",)),
-    (standard.RetryQuotaChecker, ("release_retry_quota",)),
+    (standard.RetryQuotaChecker, ("release_retry_quota", "_NO_RETRY_INCREMENT")),
     (adaptive.ClientRateLimiter, ("on_sending_request",)),
     (throttling.CubicCalculator, ()),
     (bucket.TokenBucket, ()),
@@ -90,7 +91,7 @@ _NEEDED: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (httpsession, ("create_urllib3_context",)),
 )
 _INSTANCES: tuple[tuple[Any, tuple[str, ...]], ...] = (
-    (quota.RetryQuota(), ("_available_capacity", "_max_capacity")),
+    (quota.RetryQuota(), ("_available_capacity", "_max_capacity", "release")),
     (history.HistoryRecorder(), ("_enabled",)),
     (hooks.EventAliaser(None), ("_alias_name_cache", "_event_aliases")),
     (hooks.HierarchicalEmitter(), ("_handlers", "_lookup_cache")),
@@ -216,6 +217,10 @@ def quota_of(client: Any) -> Any | None:
         if isinstance(owner, standard.RetryQuotaChecker):
             return owner._quota
     return None
+
+
+#: What a call that succeeds at once gives back to the quota (``RetryQuotaChecker.release_retry_quota``).
+QUOTA_OF_A_SUCCESS: int = getattr(standard.RetryQuotaChecker, "_NO_RETRY_INCREMENT", 0)
 
 
 def refill(retry_quota: Any) -> None:

@@ -5,13 +5,14 @@ tells a caller nothing when all goes well. So a call whose parameters are
 plainly valid goes straight to :func:`exchange`, if nothing could tell the
 difference:
 
-* no fault can strike its point meanwhile,
 * every event handler of the client is botocore's own,
-* its retry state is at rest: legacy mode, or standard with a full quota
-  (adaptive never).
+* its retry mode is legacy or standard (adaptive never: its limiter delays
+  requests by what it sees of them).
 
-If it fails after all, the call goes through the full path, which is told the
-failure that was met: botocore parses it and retries. What cannot take the
+A success gives back to the retry quota what botocore's handler would. If the
+call fails, by a fault or a refusal of the service, it goes through the full
+path, which is told the failure that was met: botocore parses it and retries,
+and those later attempts are requests in full. What cannot take the
 short cut pays less on the full path: the user agent is built once, and a
 client with static keys and no handlers of the user's does not sign (the
 service then looks at the process's clock instead of the signature's date).
@@ -34,9 +35,6 @@ __all__ = ["plainly_valid", "replacements", "short_cut", "wrap"]
 
 #: Services whose handlers in botocore change nothing on the way in or out of a call without an error.
 SERVICES = frozenset({"cloudwatch", "sqs"})
-
-#: How far ahead a fault's window is looked for: the longest long poll, and latencies.
-HORIZON_US = 30_000_000
 
 _enabled = True
 _MARK = "_harness_wire"
@@ -184,8 +182,6 @@ class _Known:
         operations = self.operations
         if operations is None or not _privates.all_own(self.emitter):
             return None
-        if self.quota is not None and self.quota._available_capacity != self.quota._max_capacity:
-            return None
         known = operations.get(name)
         if known is None:
             known = operations[name] = _Operation(self.service, client.meta.service_model, name)
@@ -210,13 +206,7 @@ def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         if known is None:
             known = self.__dict__[_MARK] = _Known(self)
         operation = known.operation(self, operation_name)
-        if (
-            operation is None
-            or world.hook.may_strike(operation.point, HORIZON_US)
-            or not operation.accepts(api_params)
-            or recorder._enabled
-            or _privates.has_trace()
-        ):
+        if operation is None or not operation.accepts(api_params) or recorder._enabled or _privates.has_trace():
             return original(self, operation_name, api_params)
         kernel = world.kernel
         actor = kernel.current
@@ -238,6 +228,9 @@ def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
                 return original(self, operation_name, api_params)
             finally:
                 state.replies.pop(actor, None)
+        quota = known.quota
+        if quota is not None and quota._available_capacity != quota._max_capacity:
+            quota.release(_privates.QUOTA_OF_A_SUCCESS)
         request_id, date = state.answered(kernel.now_us)
         result["ResponseMetadata"] = {
             "RequestId": request_id,
