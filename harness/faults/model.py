@@ -20,6 +20,7 @@ import functools
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -72,28 +73,39 @@ class Facts(NamedTuple):
     kind: str
     side: str
     open_ended: bool
+    target: str = ""
 
 
 @dataclass(frozen=True)
 class Under:
     """Kinds of faults: of one layer (``*``: any), with these names (none given: all of it), on these sides (none: any).
 
-    ``open_ended``: only faults that have no end.
+    ``open_ended``: only faults that have no end. ``service``: only where the
+    target is this service of AWS, or a pattern that takes it in.
     """
 
     layer: str = "*"
     kinds: frozenset[str] = frozenset()
     sides: frozenset[str] = frozenset()
     open_ended: bool = False
+    service: str = ""
 
     def matches(self, fault: Facts) -> bool:
         """Whether *fault* is one of these."""
         if self.layer not in ("*", fault.layer) or (self.open_ended and not fault.open_ended):
             return False
+        if self.service and not self._concerns(fault.target):
+            return False
         return (not self.kinds or fault.kind in self.kinds) and (not self.sides or fault.side in self.sides)
+
+    def _concerns(self, target: str) -> bool:
+        name = f"{self.layer}.{self.service}"
+        return target == self.layer or target.startswith(name) or fnmatchcase(f"{name}.PutMetricData", target)
 
     def __str__(self) -> str:
         names = ", ".join(f"`{name}`" for name in sorted(self.kinds)) or "every kind"
+        if self.service:
+            names += f" of {self.service}"
         text = names if self.layer == "*" else f"{self.layer}: {names}"
         if self.sides:
             text += f" ({', '.join(sorted(self.sides))})"
@@ -311,7 +323,63 @@ _DEAD_LETTER_ROWS: tuple[Weakening, ...] = (
     ),
 )
 
-MODEL: tuple[Weakening, ...] = (_OPEN_ENDED, *_EFFECT_ROWS, *_STORE_ROWS, *_DEAD_LETTER_ROWS)
+_ANSWER_LOST = Under("aws", frozenset({"timeout"}), frozenset({"after"}), service="cloudwatch")
+
+_MONITORING_ROWS: tuple[Weakening, ...] = (
+    Weakening(
+        name="CloudWatch out of reach for ever",
+        invariants=("errors-counted-once", "alarms-fire-and-clear"),
+        under=(
+            Under("aws", open_ended=True, service="cloudwatch"),
+            Under("network", open_ended=True, service="cloudwatch"),
+            Under("clock", open_ended=True),
+            Under("process", open_ended=True),
+        ),
+        to="not judged",
+        why="What cannot be told to CloudWatch is not in CloudWatch: the call never succeeds, its signature is never "
+        "accepted, or nobody is there to make it.",
+        plan=_plan(_fault("aws.cloudwatch.PutMetricData", "access-denied", start=10)),
+    ),
+    Weakening(
+        name="killed with its counts",
+        invariants=("errors-counted-once",),
+        under=(_kinds("process", "crash", "sigterm"),),
+        to="not more than once; what a killed process had counted and not yet published is gone",
+        why="Counts wait in memory for the next request, because an error must not cost a request of its own.",
+        plan=_plan(_fault("process.worker", "crash", start=30, restart_after=5)),
+        parameters={"lossy": True},
+    ),
+    Weakening(
+        name="answer of CloudWatch lost",
+        invariants=("errors-counted-once",),
+        under=(_ANSWER_LOST, Under("network", service="cloudwatch"), _kinds("process", "pause")),
+        to="at least once",
+        why="PutMetricData has no id by which CloudWatch could know a request again: whoever sends it again after a "
+        "lost answer counts twice, whoever does not may not have counted at all.",
+        plan=_plan(_fault("aws.cloudwatch.PutMetricData", "timeout", side="after", nth=2)),
+        parameters={"repeats": True},
+    ),
+    Weakening(
+        name="errors that nobody could report in time",
+        invariants=("alarms-fire-and-clear",),
+        under=(_kinds("process"), Under("network", service="cloudwatch"), _ANSWER_LOST),
+        to="judged by what CloudWatch was told",
+        why="An alarm knows what it is told: counts die with a killed process, come late from one that stands still, "
+        "and come twice where an answer was lost.",
+        plan=_plan(_fault("process.worker", "pause", start=60, seconds=600)),
+        parameters={"stored": True},
+    ),
+    Weakening(
+        name="errors at wrong times",
+        invariants=("alarms-fire-and-clear",),
+        under=(_kinds("clock"),),
+        to="not judged",
+        why="A count is stamped by the clock of the machine that counted: CloudWatch takes it for another minute's.",
+        plan=_plan(_fault("clock.worker", "jump", start=60, seconds=600)),
+    ),
+)
+
+MODEL: tuple[Weakening, ...] = (_OPEN_ENDED, *_EFFECT_ROWS, *_STORE_ROWS, *_DEAD_LETTER_ROWS, *_MONITORING_ROWS)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -372,7 +440,7 @@ def weaken(specs: Iterable[S], plan: Json) -> tuple[tuple[S, ...], list[dict[str
 
 def facts_of(fault: Json) -> Facts:
     """What the table asks of a fault in JSON."""
-    return Facts(layer_of(fault), fault["kind"], fault.get("side") or "before", open_ended(fault))
+    return Facts(layer_of(fault), fault["kind"], fault.get("side") or "before", open_ended(fault), str(fault["target"]))
 
 
 def _merged(spec: S, parameters: Json) -> S:

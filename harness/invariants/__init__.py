@@ -16,6 +16,7 @@ invariant means stands in one line at the top of its class:
 * :mod:`~harness.invariants.backoff`: retries, waits, deadlines, budgets, herds
 * :mod:`~harness.invariants.dead_letter`: poison, envelopes, replay
 * :mod:`~harness.invariants.recovery`, :mod:`~harness.invariants.amplification`: after the fault
+* :mod:`~harness.invariants.monitoring`: errors counted, alarms
 * :mod:`~harness.invariants.assertions`: what the code under test asserts itself
 
 To add one: a subclass of :class:`Invariant` and a function here.
@@ -38,6 +39,7 @@ from harness.invariants import (
     delivery,
     delivery_order,
     liveness,
+    monitoring,
     recovery,
 )
 from harness.invariants.base import Invariant, Spec, Verdict, make_spec
@@ -48,6 +50,7 @@ __all__ = [
     "Invariant",
     "Spec",
     "Verdict",
+    "alarms_fire_and_clear",
     "amplification_bounded",
     "assertions_hold",
     "at_least_once",
@@ -67,6 +70,7 @@ __all__ = [
     "duplicates_bounded",
     "effects_once",
     "envelope_complete",
+    "errors_counted_once",
     "fifo_order",
     "from_json",
     "no_herd",
@@ -301,6 +305,35 @@ def amplification_bounded(at_most: float = 4.0) -> Spec:
     return make_spec(amplification.AmplificationBounded, at_most=at_most)
 
 
+# Monitoring
+
+
+def errors_counted_once(metric: str | None = None, namespace: str | None = None, pending: float | None = None) -> Spec:
+    """Every error is in CloudWatch once.
+
+    As *metric* (``ErrorCount``) of *namespace* (any), at the latest *pending* seconds (120) after it happened.
+
+    Raises:
+        ScenarioError: *pending* is no number above 0.
+    """
+    if pending is not None:
+        bound(pending, "errors_counted_once(pending)")
+    return make_spec(monitoring.ErrorsCountedOnce, metric=metric, namespace=namespace, pending=pending)
+
+
+def alarms_fire_and_clear(*alarms: str, within: float | None = None) -> Spec:
+    """Alarms fire *within* seconds (180) of when their periods are full, and clear.
+
+    *alarms* name those that must exist; without names whatever alarms there are is judged.
+
+    Raises:
+        ScenarioError: *within* is no number above 0.
+    """
+    if within is not None:
+        bound(within, "alarms_fire_and_clear(within)")
+    return make_spec(monitoring.AlarmsFireAndClear, alarms=alarms or None, within=within)
+
+
 # The code's own
 
 
@@ -346,6 +379,8 @@ _FACTORIES: Mapping[str, Callable[..., Spec]] = {
         throughput_returns,
         not_metastable,
         amplification_bounded,
+        errors_counted_once,
+        alarms_fire_and_clear,
         assertions_hold,
     )
 }
@@ -364,6 +399,7 @@ _CLASSES: Mapping[str, type[Invariant]] = {
         dead_letter,
         recovery,
         amplification,
+        monitoring,
         assertions,
     )
     for cls in vars(module).values()

@@ -57,6 +57,8 @@ def test_names_are_the_published_ones() -> None:
         "throughput-returns",
         "not-metastable",
         "amplification-bounded",
+        "errors-counted-once",
+        "alarms-fire-and-clear",
         "assertions-hold",
     )
 
