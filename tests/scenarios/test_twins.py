@@ -78,6 +78,42 @@ TWINS = [
     Twin("malformed-and-oversized", broken.skips_what_it_cannot_read, "no-message-loss", "delete"),
     Twin("rolling-mix", broken.deletes_in_finally, "effects-once", "effect"),
     Twin("tenacity-and-pybreaker", broken.deletes_in_finally, "no-message-loss", "delete"),
+    Twin(
+        "replay-after-bad-deployment",
+        broken.replays_past_its_visibility,
+        "replay-once",
+        "send",
+        {"handler": broken.charges},
+    ),
+    Twin("two-workers-one-duplicate", broken.checks_then_acts, "effects-once", "effect"),
+    Twin(
+        "alarm-fires-and-clears",
+        broken.one_call_for_each_error,
+        "errors-counted-once",
+        "call.failed",
+        {"handler": broken.pays},
+    ),
+    Twin(
+        "alarm-fires-and-clears",
+        broken.alarm_without_namespace_and_statistic,
+        "alarms-fire-and-clear",
+        "call.failed",
+        {"handler": broken.pays},
+    ),
+    Twin(
+        "alarm-fires-and-clears",
+        broken.alarm_without_the_dimensions_of_its_metric,
+        "alarms-fire-and-clear",
+        "alarm.put",
+        {"handler": broken.pays},
+    ),
+    Twin(
+        "alarm-fires-and-clears",
+        broken.alarm_that_takes_silence_for_an_outage,
+        "alarms-fire-and-clear",
+        "alarm.state",
+        {"handler": broken.pays},
+    ),
     Twin("botocore-retries-alone", broken.dies_of_the_first_error, "not-stuck", "send"),
 ]
 

@@ -245,3 +245,117 @@ def idempotent_by_nothing(env: Any) -> None:
         for message in receive(sqs, url):
             charges(message)
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def checks_then_acts(env: Any) -> None:
+    """Asks Redis whether the order was charged, charges it, and writes that down: two workers ask at the same time."""
+    sqs = boto3.client("sqs")
+    url = env.queue_url("orders")
+    store = redis.Redis.from_url(env.redis)
+    while True:
+        for message in receive(sqs, url):
+            key = f"charged:{order_of(message)}"
+            if not store.get(key):
+                time.sleep(2)
+                charges(message)
+                store.set(key, "1")
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def replays_past_its_visibility(env: Any) -> None:
+    """Replays ten dead letters at a time, looking at each: the last ones are visible again before it comes to them."""
+    sqs = boto3.client("sqs")
+    url, dlq = env.queue_url("orders"), env.queue_url("orders-dlq")
+    began = time.monotonic()
+    replayed = False
+    while True:
+        for message in receive(sqs, url):
+            try:
+                charges(message)
+            except Exception:
+                sqs.send_message(QueueUrl=dlq, MessageBody=message["Body"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        if not replayed and time.monotonic() - began > 75:
+            while letters := receive(sqs, dlq):
+                for message in letters:
+                    time.sleep(4)
+                    sqs.send_message(QueueUrl=url, MessageBody=message["Body"])
+                    sqs.delete_message(QueueUrl=dlq, ReceiptHandle=message["ReceiptHandle"])
+            replayed = True
+
+
+_payments = {"url": ""}
+
+
+def pays(message: dict[str, Any]) -> None:
+    answer = requests.post(f"{_payments['url']}/charges", json=json_body(message), timeout=5)
+    answer.raise_for_status()
+
+
+def _consume(env: Any, on_error: Any) -> None:
+    """A plain consumer of the payments, which tells its errors to *on_error*."""
+    _payments["url"] = env.http_url("payments")
+    sqs = boto3.client("sqs")
+    url = env.queue_url("orders")
+    while True:
+        for message in receive(sqs, url):
+            try:
+                pays(message)
+            except requests.RequestException as error:
+                on_error(error)
+            else:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def _tells_each_error(cloudwatch: Any, dimensions: list[dict[str, str]]) -> Any:
+    def tell(error: Exception) -> None:
+        datum = {"MetricName": "ErrorCount", "Value": 1, "Unit": "Count", "Dimensions": dimensions}
+        try:
+            cloudwatch.put_metric_data(Namespace="Messaging/Errors", MetricData=[datum])
+        except (ClientError, BotoCoreError):
+            return
+
+    return tell
+
+
+def _error_alarm(cloudwatch: Any, **more: Any) -> None:
+    try:
+        cloudwatch.put_metric_alarm(
+            AlarmName="HighErrorRate",
+            MetricName="ErrorCount",
+            Threshold=100,
+            ComparisonOperator="GreaterThanThreshold",
+            Period=300,
+            EvaluationPeriods=2,
+            **more,
+        )
+    except ClientError:
+        return
+
+
+def one_call_for_each_error(env: Any) -> None:
+    """Each error is a request of its own, which is dropped if CloudWatch does not take it."""
+    cloudwatch = boto3.client("cloudwatch")
+    _error_alarm(cloudwatch, Namespace="Messaging/Errors", Statistic="Sum", TreatMissingData="notBreaching")
+    _consume(env, _tells_each_error(cloudwatch, []))
+
+
+def alarm_without_namespace_and_statistic(env: Any) -> None:
+    """The guide's alarm: CloudWatch refuses it, and nobody looks."""
+    cloudwatch = boto3.client("cloudwatch")
+    _error_alarm(cloudwatch)
+    _consume(env, _tells_each_error(cloudwatch, []))
+
+
+def alarm_without_the_dimensions_of_its_metric(env: Any) -> None:
+    """The alarm watches the sum of all services, which CloudWatch does not make."""
+    cloudwatch = boto3.client("cloudwatch")
+    _error_alarm(cloudwatch, Namespace="Messaging/Errors", Statistic="Sum", TreatMissingData="notBreaching")
+    _consume(env, _tells_each_error(cloudwatch, [{"Name": "ServiceName", "Value": "orders"}]))
+
+
+def alarm_that_takes_silence_for_an_outage(env: Any) -> None:
+    """Missing data counts as breaching: without errors there is no data, and the alarm never clears."""
+    cloudwatch = boto3.client("cloudwatch")
+    _error_alarm(cloudwatch, Namespace="Messaging/Errors", Statistic="Sum", TreatMissingData="breaching")
+    _consume(env, _tells_each_error(cloudwatch, []))
