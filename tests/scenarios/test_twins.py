@@ -112,7 +112,7 @@ TWINS = [
         broken.alarm_that_takes_silence_for_an_outage,
         "alarms-fire-and-clear",
         "alarm.state",
-        {"handler": broken.pays},
+        {"handler": broken.pays, "duration": 3000},
     ),
     Twin("botocore-retries-alone", broken.dies_of_the_first_error, "not-stuck", "send"),
 ]
