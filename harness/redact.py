@@ -25,15 +25,24 @@ _NAMED = re.compile(
     r"|session[_-]?token|authorization)\"?\s*[:=]\s*\"?)([^\s\",}&]+)"
 )
 # A cheap test that almost every text fails: one of these must be there for a pattern to match.
-_HINT = re.compile(r"(?i)AKIA|ASIA|bearer|basic|@|eyJ|passw|secret|key|token|authorization")
+_HINTS = ("akia", "asia", "bearer", "basic", "@", "eyj", "passw", "secret", "key", "token", "authorization")
+_HINT = re.compile("(?i)" + "|".join(_HINTS))
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
 
 def redact_text(text: str) -> str:
     """*text* without what looks like a secret."""
-    if not _HINT.search(text):
+    if text.isascii():
+        lowered = text.lower()
+        for hint in _HINTS:  # a fifth of the regular expression's cost, and every body passes here
+            if hint in lowered:
+                break
+        else:
+            return text
+    elif not _HINT.search(text):
         return text
-    return _SECRET.sub(MASK, _NAMED.sub(rf"\1{MASK}", text))
+    # The named ones second: of "Authorization: Bearer <token>" they would take the word and leave the token.
+    return _NAMED.sub(rf"\1{MASK}", _SECRET.sub(MASK, text))
 
 
 def mask_addresses(text: str) -> str:

@@ -7,6 +7,7 @@ passed, latencies drawn and events recorded in the same order on both.
 
 from __future__ import annotations
 
+import functools
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -93,8 +94,16 @@ class RunState:
         second = now_us // _SECOND
         if second != self._date_s:
             self._date_s = second
-            self._date = formatdate(second + EPOCH_US // _SECOND, usegmt=True)
+            day, of_day = divmod(second, 86_400)
+            hour, of_hour = divmod(of_day, 3_600)
+            self._date = f"{_day(day)} {hour:02}:{of_hour // 60:02}:{of_hour % 60:02} GMT"
         return f"{self.requests:08x}-0000-4000-8000-000000000000", self._date
+
+
+@functools.lru_cache(maxsize=16)
+def _day(day: int) -> str:
+    """The date of a Date header (RFC 9110), so many days after the epoch of simulated time, which is a midnight."""
+    return formatdate(EPOCH_US // _SECOND + day * 86_400, usegmt=True)[:16]
 
 
 def run_state(world: World) -> RunState:
