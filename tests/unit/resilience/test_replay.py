@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -400,11 +401,102 @@ def test_a_dead_letter_delivered_twice_returns_once() -> None:
 
     def step(bench: Bench) -> None:
         bench.envelopes(*(f"m{n}" for n in range(30)))
-        assert DLQAnalyzer(bench.dlq).replay_messages(bench.main) == 30
+        report = DLQAnalyzer(bench.dlq).replay(bench.main)
+        assert (report.sent, report.not_given_back) == (30, 0)
         got = {message["MessageId"]: message["Body"] for message in bench.take(bench.main)}
         assert sorted(got.values()) == sorted(f"m{n}" for n in range(30))
 
     operate(step, faults=[Fault("aws.sqs.ReceiveMessage", "duplicate")])
+
+
+def test_a_lost_hold_is_not_sent() -> None:
+    """What somebody else may have by now, because filtering took longer than the hold, is left to him."""
+
+    def step(bench: Bench) -> None:
+        bench.envelopes("a", "b", "c", "d")
+
+        def slow(letter: dict[str, Any]) -> bool:
+            time.sleep(3)
+            if letter["originalMessage"] == "d":
+                assert len(bench.take(bench.dlq)) == 4  # the other reader
+            return True
+
+        report = DLQAnalyzer(bench.dlq, hold_seconds=8).replay(bench.main, slow)
+        assert (report.sent, report.skipped) == (0, 4)
+        assert (bench.count(bench.main), bench.count(bench.dlq)) == ((0, 0), (0, 4))
+
+    operate(step)
+
+
+def test_large_messages_are_sent_in_several_calls() -> None:
+    """No call goes over the limit of a batch."""
+
+    def step(bench: Bench) -> None:
+        bench.plain(*(letter * 400_000 for letter in "abcd"))
+        assert DLQAnalyzer(bench.dlq).replay_messages(bench.main) == 4
+
+    result = operate(step)
+    assert [event for event in result.history if event["kind"] == "call.failed"] == []
+
+
+def test_a_batch_that_is_refused_as_a_whole_is_sent_one_by_one() -> None:
+    """One message may spoil a request: each is tried by itself."""
+
+    def step(bench: Bench) -> None:
+        bench.envelopes("a", "b", "c")
+        report = DLQAnalyzer(bench.dlq).replay(bench.main)
+        assert (report.sent, report.failed) == (3, 0)
+
+    operate(step, faults=[Fault("aws.sqs.SendMessageBatch", "throttled")])
+
+
+def test_a_target_that_is_down_stops_it() -> None:
+    """After five calls in a row that failed it ends; what was not tried is not counted as failed."""
+
+    def step(bench: Bench) -> None:
+        bench.envelopes(*(f"m{n}" for n in range(80)))
+        time.sleep(60)
+        with pytest.raises(ReplayStopped) as caught:
+            DLQAnalyzer(bench.dlq).replay(bench.main)
+        assert caught.value.report.failed == 50
+        assert bench.count(bench.dlq) == (80, 0)
+
+    operate(step, faults=[Fault("aws.sqs.SendMessageBatch", "unavailable")])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("aws.sqs.SendMessageBatch", "partial-failure", share=0.5, nth=1),
+        Fault("aws.sqs.SendMessageBatch", "access-denied", nth=1),
+    ],
+    ids=str,
+)
+def test_what_was_refused_for_sure_is_not_unsure(fault: Fault) -> None:
+    """SQS said no: the next run sends it, although it is told to leave what is unsure."""
+
+    def step(bench: Bench) -> None:
+        bench.envelopes(*(f"m{n}" for n in range(10)))
+        journal = MemoryJournal()
+        with contextlib.suppress(ReplayStopped):
+            assert DLQAnalyzer(bench.dlq).replay(bench.main, journal=journal).failed == 5
+        report = DLQAnalyzer(bench.dlq).replay(bench.main, journal=journal, unsure="leave")
+        assert report.skipped == 0
+        assert bench.bodies(bench.main) == sorted(f"m{n}" for n in range(10))
+
+    operate(step, faults=[fault])
+
+
+def test_giving_back_is_tried_twice() -> None:
+    """Entries that could not be made visible are tried again."""
+
+    def step(bench: Bench) -> None:
+        bench.envelopes(*(f"m{n}" for n in range(10)))
+        report = DLQAnalyzer(bench.dlq).replay(bench.main, lambda letter: False)
+        assert (report.rejected, report.not_given_back) == (10, 0)
+        assert bench.count(bench.dlq) == (10, 0)
+
+    operate(step, faults=[Fault("aws.sqs.ChangeMessageVisibilityBatch", "partial-failure", share=0.5, nth=1)])
 
 
 # -- FIFO
