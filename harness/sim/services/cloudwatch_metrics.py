@@ -323,8 +323,10 @@ def _check_datum(datum: Parameters, where: str, now_s: int) -> None:
         raise invalid_value(f"The collection {where}.Dimensions must not have a size greater than {_DIMENSIONS_MAX}.")
     for number, pair in enumerate(dimensions, start=1):
         for field, longest in (("Name", 255), ("Value", 1_024)):
-            if not 1 <= len(pair.get(field, "")) <= longest or not pair[field].strip():
-                raise invalid_value(f"The value {pair.get(field)} for {where}.Dimensions.member.{number} is invalid.")
+            text = pair.get(field, "")
+            # Documented: ASCII, no control characters, at least one that is not white space. The text is not recorded.
+            if not 1 <= len(text) <= longest or not text.strip() or not (text.isascii() and text.isprintable()):
+                raise invalid_value(f"The value {text} for {where}.Dimensions.member.{number} is invalid.")
     if len({pair["Name"] for pair in dimensions}) < len(dimensions):
         raise invalid_value(f"No two dimensions of {where} may have the same name.")  # not recorded
     unit = datum.get("Unit")
