@@ -237,7 +237,7 @@ class Core:
 
     def _wake(self, queue: Queue) -> None:
         """After a change: wake one long poll if there may be something for it, all if they sleep too long."""
-        if not queue.waiters:
+        if not queue.waiters.waiting:
             return
         if queue.recheck:
             queue.recheck = False

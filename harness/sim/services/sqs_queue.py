@@ -31,6 +31,8 @@ RECEIVES_TO_BACK = 3
 
 _SAMPLE_US = 5 * SECOND
 _ORDER_STEP = 1_024
+#: Messages that leave between two looks for stale entries.
+_SWEEP_EVERY = 32
 
 
 class Journal(Protocol):
@@ -68,6 +70,7 @@ class Queue:
         self.visible = self.in_flight = self.delayed = 0
         self._journal = journal
         self._indexes = 0
+        self._removed = 0
         self._hidden = Line()
         self._age = Line()
         self._next_sample_us = now_us
@@ -180,7 +183,9 @@ class Queue:
         self._leave(message)
         message.state = GONE
         self.messages.pop(message.index, None)
-        self._sweep()
+        self._removed += 1
+        if not self._removed % _SWEEP_EVERY:
+            self._sweep()
 
     def _sweep(self) -> None:
         """Drop stale entries once they are the greater part, so that their cost stays flat and memory bounded."""

@@ -90,7 +90,7 @@ class Receiving(Sending):
             timebase.wait(queue.waiters, until_us)
             if queue.deleted:
                 raise unknown_queue()
-            if not queue.waiters:
+            if not queue.waiters.waiting:
                 queue.waited_until_us = 0
             queue.advance(timebase.now_us())
         if taken and twist is not None and twist.kind == "duplicate" and isinstance(queue, StandardQueue):

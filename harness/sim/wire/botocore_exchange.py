@@ -217,7 +217,7 @@ def _obey(kernel: Kernel, verdict: Verdict, deadline_us: int, back_us: int) -> t
 
 def _serve(world: World, call: Call, twist: Twist | None, deadline_us: int) -> tuple[dict[str, Any], bool]:
     """The service's effect; true if its answer comes after the caller gave up."""
-    service = world.service(call.service)
+    service = world.services.get(call.service) or world.service(call.service)
     if service is None:
         if call.service != "sts":
             simulated = ", ".join(sorted({*world.services, *world.makers, "sts"}))

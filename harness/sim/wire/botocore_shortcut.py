@@ -211,6 +211,7 @@ def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         kernel = world.kernel
         actor = kernel.current
         assert actor is not None
+        now_us, wall_us = kernel.now_us, actor.process.wall_us
         call = Call(
             operation.point,
             known.service,
@@ -218,7 +219,7 @@ def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
             known.region,
             api_params,
             known.timeout_us,
-            actor.process.wall_clock_us(kernel.now_us),
+            now_us + wall_us if wall_us is not None else actor.process.wall_clock_us(now_us),
         )
         try:
             result = exchange(world, call)
