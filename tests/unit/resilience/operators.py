@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import boto3
+import pytest
 
 from harness import runner
 from harness.faults.plan import Fault
@@ -111,6 +112,7 @@ def operate(
     """Run each step as a process of its own, ten minutes apart; an error of one is raised here."""
     ending = ".fifo" if fifo else ""
     errors: list[BaseException] = []
+    finished: set[int] = set()
 
     def process(step: Callable[[Bench], object], number: int) -> Callable[[Any], None]:
         def main(env: Any) -> None:
@@ -118,7 +120,8 @@ def operate(
             time.sleep(max(0.0, EPOCH_US / 1e6 + 600 * number - time.time()))
             try:
                 step(Bench(env, ending))
-            except Exception as error:
+                finished.add(number)
+            except (Exception, pytest.fail.Exception) as error:  # that of pytest.raises is no Exception
                 errors.append(error)
 
         return main
@@ -143,4 +146,5 @@ def operate(
     result = runner.run(scenario, faults=list(faults), seed=seed, options=runner.Options(judge=False))
     if errors:
         raise errors[0]
+    assert finished == set(range(len(steps))), "a step did not come to its end within the run"
     return result
