@@ -78,6 +78,8 @@ KINDS: dict[str, str] = {
     "breaker.created": "a breaker was made, or first used; `breaker`, `library`, `failure_threshold`, "
     "`recovery_timeout` (seconds), `half_open_permits`, `success_threshold`, `mode` (consecutive, count, time), "
     "`recovery_timeout_max` (if the open time grows)",
+    "breaker.limits": "the limits of a breaker in use were changed; `breaker`, `failure_threshold`, "
+    "`recovery_timeout` (seconds)",
     "breaker.transition": "a breaker changed its state; `breaker`, `from`, `to`, `generation`, `reason`",
     "breaker.call": "a call went through a breaker or was refused; `breaker`, `outcome` (success, failure, ignored, "
     "rejected), `state`, `generation` (of the state in which the call began), `error`, `transient`, `call` (that "
@@ -90,8 +92,17 @@ KINDS: dict[str, str] = {
     "`low`, `high` (the allowed band, null where unknown)",
     "retry.end": "a policy gave its answer; `policy`, `call`, `attempts`, `outcome` (success, error), `error`, "
     "`reason` (success, permanent, unknown, attempts, deadline, budget, hint, stopped; where known)",
-    "degradation.level": "the level changed; `level`, `before`, `health`",
-    "degradation.measure": "a measure was applied or lifted; `measure`, `active`",
+    "degradation.created": "a degradation manager was first seen; `manager`, `library`, `levels` (names, from the "
+    "best on), `thresholds` {metric: the number for each level from the second on}, `measures` {measure: the number of "
+    "the level from which it is in force}, `features` (that can be off), `breakers` (how many it has a hand on), "
+    "`queues` (that it watches)",
+    "degradation.health": "the health was looked at; `manager`, `health` {metric: value, null where unknown}, "
+    "`assessed` (the level that it asks for), `allows` (the level to which the one in force may fall, margin "
+    "included), `level` (in force), `pinned` (a person keeps it there)",
+    "degradation.level": "the level changed; `manager`, `level`, `before`, `health`, `reason`, `by_hand`",
+    "degradation.measure": "a measure was applied, applied anew or lifted; `manager`, `measure`, `active`, `level`, "
+    "and what is in force then: `rate` (messages a second, null: no limit), `off` (features), `breakers` (tightened or "
+    "isolated), `intake` (open, by-priority, stopped), `error` (class name, where it failed)",
     "monitoring.count": "errors were counted; `metric`, `value`, `namespace`, `dimensions`, `source` (tracked: by the "
     "code under test; cloudwatch: accepted by CloudWatch, with `samples`)",
     "alarm.put": "an alarm was created or changed; `alarm`, `created`, `namespace`, `metric`, `dimensions`, "

@@ -114,6 +114,7 @@ class BreakerBook(Book):
         self.permanent_n = 0  # the first call that ended in a permanent error
         self._table: dict[str, Callable[[Event], None]] = {
             "breaker.created": self._on_created,
+            "breaker.limits": self._on_limits,
             "breaker.begin": self._on_begin,
             "breaker.call": self._on_call,
             "breaker.transition": self._on_transition,
@@ -141,6 +142,11 @@ class BreakerBook(Book):
         breaker.known = True
         for name in ("failure_threshold", "recovery_timeout", "half_open_permits", "success_threshold", "mode"):
             setattr(breaker, name, event.get(name))
+
+    def _on_limits(self, event: Event) -> None:
+        breaker = self.of(event)
+        breaker.failure_threshold = event["failure_threshold"]
+        breaker.recovery_timeout = event["recovery_timeout"]
 
     def _on_process_start(self, event: Event) -> None:
         """A process that begins (again) has no breakers of its predecessor."""

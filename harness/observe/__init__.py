@@ -1,4 +1,4 @@
-"""Listeners that write ``breaker.*``, ``retry.*``, quarantine and counting events for known libraries.
+"""Listeners that write what known libraries do: breakers, retries, quarantines, degradation, counted errors.
 
 ``install(record)`` at the start of a run, the function that it returns at its
 end. In between, every breaker and retry policy of a known library is seen,
@@ -7,8 +7,8 @@ is not installed costs nothing; one that is gets observed when it is imported.
 
 One file a library, each with the same ``install(context)``:
 
-* ``resilience_breaker``, ``resilience_retry``, ``resilience_poison``, ``resilience_monitoring``: the project's own
-  components
+* ``resilience_breaker``, ``resilience_retry``, ``resilience_poison``, ``resilience_degradation``,
+  ``resilience_monitoring``: the project's own components
 * ``pybreaker``, ``tenacity``
 """
 
@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from harness.observe import (
     pybreaker,
     resilience_breaker,
+    resilience_degradation,
     resilience_monitoring,
     resilience_poison,
     resilience_retry,
@@ -30,7 +31,15 @@ from harness.sim import world
 
 __all__ = ["Context", "Record", "install"]
 
-_OBSERVERS = (resilience_breaker, resilience_retry, resilience_poison, resilience_monitoring, pybreaker, tenacity)
+_OBSERVERS = (
+    resilience_breaker,
+    resilience_retry,
+    resilience_poison,
+    resilience_degradation,
+    resilience_monitoring,
+    pybreaker,
+    tenacity,
+)
 
 
 def install(

@@ -43,7 +43,7 @@ class Context:
 
     def made(self, breaker: object, given: str | None) -> None:
         """Name *breaker*, which was just made. It is announced when it is first used: limits may be set before."""
-        self._breakers[breaker] = self._new_name(given, "breaker")
+        self._breakers[breaker] = self.new_name(given, "breaker")
 
     def breaker(self, breaker: object, given: str | None, limits: Callable[[], dict[str, Any]]) -> dict[str, str]:
         """The fields that name *breaker* in its events. At its first use *limits* are written."""
@@ -67,7 +67,7 @@ class Context:
         """
         name = self._policies.get(key)
         if name is None:
-            name = self._policies[key] = self._new_name(given, "retry")
+            name = self._policies[key] = self.new_name(given, "retry")
         place = (name, self._process())
         if place not in self._announced:
             self._announced.add(place)
@@ -79,7 +79,8 @@ class Context:
         number = self._calls[name] = self._calls.get(name, 0) + 1
         return number
 
-    def _new_name(self, given: str | None, kind: str) -> str:
+    def new_name(self, given: str | None, kind: str) -> str:
+        """A name that nothing else in this run has: *given*, or *kind* with a number."""
         base = given or kind
         number = self._taken[base] = self._taken.get(base, 0) + 1
         if given:

@@ -12,6 +12,7 @@ from harness.resilience.breaker import (
     CallBegan,
     CallEnded,
     CircuitBreaker,
+    LimitsChanged,
     StateChanged,
     watch_breakers,
 )
@@ -39,6 +40,10 @@ def install(context: Context) -> Callable[[], None]:
             return
         named = context.breaker(breaker, breaker.name, lambda: _limits(breaker))
         name = named["breaker"]
+        if isinstance(event, LimitsChanged):
+            threshold, timeout = event.failure_threshold, event.recovery_timeout
+            record("breaker.limits", **named, failure_threshold=threshold, recovery_timeout=timeout)
+            return
         first = states.setdefault(name, event.generation - isinstance(event, StateChanged))
         generation = event.generation - first + 1
         if isinstance(event, CallBegan):

@@ -9,6 +9,7 @@
 * :mod:`~harness.resilience.poison`: messages that fail again and again, and their quarantine
 * :mod:`~harness.resilience.idempotency`: effects once
 * :mod:`~harness.resilience.monitoring`, :mod:`~harness.resilience.exporters`: errors counted, alarms
+* :mod:`~harness.resilience.degradation`: doing less, in steps, while the system is unwell
 * :mod:`~harness.resilience.consumer`, :mod:`~harness.resilience.producer`: all of it composed
 
 A name is imported when it is first used.
@@ -73,6 +74,21 @@ if TYPE_CHECKING:
     )
     from harness.resilience.consumer import (
         json_body as json_body,
+    )
+    from harness.resilience.degradation import (
+        FeatureSwitches as FeatureSwitches,
+    )
+    from harness.resilience.degradation import (
+        Hysteresis as Hysteresis,
+    )
+    from harness.resilience.degradation import (
+        ServiceDegradationManager as ServiceDegradationManager,
+    )
+    from harness.resilience.degradation import (
+        Shedding as Shedding,
+    )
+    from harness.resilience.degradation import (
+        watch_degradation as watch_degradation,
     )
     from harness.resilience.dlq import (
         DeadLetterQueueHandler as DeadLetterQueueHandler,
@@ -248,6 +264,13 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "ConsumerOptions",
         "ResilientConsumer",
         "json_body",
+    ),
+    "degradation": (
+        "FeatureSwitches",
+        "Hysteresis",
+        "ServiceDegradationManager",
+        "Shedding",
+        "watch_degradation",
     ),
     "dlq": ("DeadLetterQueueHandler",),
     "envelope": (

@@ -21,6 +21,7 @@ __all__ = [
     "CallBegan",
     "CallEnded",
     "CircuitState",
+    "LimitsChanged",
     "Mode",
     "Outcome",
     "StateChanged",
@@ -85,7 +86,16 @@ class StateChanged:
     reason: str
 
 
-BreakerEvent: TypeAlias = BreakerCreated | CallBegan | CallEnded | StateChanged
+@dataclass(frozen=True, slots=True)
+class LimitsChanged:
+    """The limits of a breaker in use were changed: these are in force from now on (seconds)."""
+
+    breaker: CircuitBreaker
+    failure_threshold: int
+    recovery_timeout: float
+
+
+BreakerEvent: TypeAlias = BreakerCreated | CallBegan | CallEnded | StateChanged | LimitsChanged
 BreakerListener: TypeAlias = Callable[[BreakerEvent], object]
 
 #: Who is told of every breaker of this process.

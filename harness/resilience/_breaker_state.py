@@ -18,6 +18,7 @@ from harness.resilience._breaker_events import (
     CallBegan,
     CallEnded,
     CircuitState,
+    LimitsChanged,
     Mode,
     Outcome,
     StateChanged,
@@ -291,6 +292,32 @@ class BreakerState:
                 if after is _CLOSED:
                     self._clear()
             self._refresh()
+        self._deliver()
+
+    def set_limits(self, *, failure_threshold: int | None = None, recovery_timeout: float | None = None) -> None:
+        """Change limits while the breaker is in use; ``None`` leaves one as it is.
+
+        A closed breaker that has as many consecutive failures as the new
+        threshold asks for opens at once.
+
+        Raises:
+            ValueError: a limit is out of range.
+        """
+        if failure_threshold is not None and failure_threshold < 1:
+            raise ValueError(f"failure_threshold must be at least 1, not {failure_threshold!r}")
+        if recovery_timeout is not None and not recovery_timeout >= 0:
+            raise ValueError(f"recovery_timeout must be at least 0 seconds, not {recovery_timeout!r}")
+        now = self._now()
+        with self._lock:
+            if failure_threshold is not None:
+                self.failure_threshold = failure_threshold
+            if recovery_timeout is not None:
+                self.recovery_timeout = recovery_timeout
+            if self._listeners or WATCHERS:
+                self._outbox.append(LimitsChanged(self._self, self.failure_threshold, self.recovery_timeout))
+            closed = self._state is _CLOSED and self._mode == "normal" and self._tally is None
+            if closed and self._failures >= self.failure_threshold:
+                self._change(_OPEN, now, f"{self._failures} consecutive failures, more than the new threshold allows")
         self._deliver()
 
     def _refresh(self) -> None:

@@ -44,6 +44,7 @@ EventKind: TypeAlias = Literal[
     "possibly-duplicated",
     "store-unavailable",
     "poison",
+    "shed",
     "misconfigured",
 ]
 

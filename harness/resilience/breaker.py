@@ -55,6 +55,7 @@ from harness.resilience._breaker_events import (
     CallBegan,
     CallEnded,
     CircuitState,
+    LimitsChanged,
     Mode,
     StateChanged,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "CircuitBreakerOpenException",
     "CircuitState",
     "Guard",
+    "LimitsChanged",
     "StateChanged",
     "watch_breakers",
 ]
@@ -112,7 +114,8 @@ class CircuitBreaker(BreakerState):
         listeners: told everything; one that fails is logged and changes nothing.
         clock: seconds that only go forward (``None``: ``time.monotonic``).
 
-    The first three can be set as attributes, too.
+    The first three can be set as attributes, too, before it is used;
+    :meth:`set_limits` changes them later.
 
     Raises:
         ValueError: a limit is out of range.

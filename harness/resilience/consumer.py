@@ -9,9 +9,10 @@
         breaker=CircuitBreaker(), retry=ExponentialBackoffRetry())
     consumer.run(stop_on=(signal.SIGTERM,))     # blocks; consumer.stop() ends it
 
-For each message: is it poison? was its effect done before? may the breaker
-let it through? then the handler, with retries; then it is acknowledged, comes
-back, or is dead-lettered. Each part is optional and can be somebody else's.
+For each message: is there room for it (degradation)? is it poison? was its
+effect done before? may the breaker let it through? then the handler, with
+retries; then it is acknowledged, comes back, or is dead-lettered. Each part is
+optional and can be somebody else's.
 
 What that order gives, within the fault model: a message is deleted only after
 its handler returned or its dead letter (or quarantine entry) was accepted, so
@@ -51,6 +52,7 @@ __all__ = [
     "ConsumerEvent",
     "ConsumerListener",
     "ConsumerOptions",
+    "DegradationLike",
     "PoisonLike",
     "ResilientConsumer",
     "RetryLike",
@@ -73,6 +75,17 @@ class RetryLike(Protocol):
     """A retry policy: ours, or any with this method."""
 
     def execute(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any: ...
+
+
+class DegradationLike(Protocol):
+    """A degradation manager: ours, or any with these methods."""
+
+    def start(self, sqs: Any, queue_url: str, /, *, breaker: object = None) -> object: ...
+    def stop(self) -> object: ...
+    def admission(self) -> Admission: ...
+    def shed(self, message: Mapping[str, Any], queue_url: str | None = None, /) -> float | None: ...
+    def listener(self, event: ConsumerEvent, /) -> None: ...
+    def measured(self, func: Handler, /) -> Handler: ...
 
 
 class PoisonLike(Protocol):
@@ -126,7 +139,10 @@ class ResilientConsumer:
     of its receives (default: the visibility timeout); a longer ``Retry-After`` of
     the service that failed is honoured. ``breaker_pause``: seconds
     to wait for a breaker that does not say how long. ``admission``: asked before
-    each receive, for load shedding. ``listeners`` get every event.
+    each receive, for load shedding. ``degradation``: a
+    :class:`~harness.resilience.degradation.ServiceDegradationManager`; it
+    counts the handler's calls, limits receives, gives back what it sheds and
+    has a hand on ``breaker``. ``listeners`` get every event.
     """
 
     def __init__(
@@ -148,6 +164,7 @@ class ResilientConsumer:
         retry_delay: Callable[[int], float] | None = None,
         breaker_pause: float = 5.0,
         admission: Callable[[], Admission] | None = None,
+        degradation: DegradationLike | None = None,
         listeners: Iterable[ConsumerListener] = (),
         max_bytes: int = MAX_MESSAGE_BYTES,
         clock: Callable[[], float] | None = None,
@@ -166,6 +183,7 @@ class ResilientConsumer:
         self.poison_to = poison_to or ("dead-letter" if dlq_url else "quarantine")
         self.breaker = breaker
         self.retry = retry
+        self.degradation = degradation
         self.max_receives = max_receives
         self.receive_limit = receive_limit if receive_limit is not None else 3 * max_receives
         self.options = options or ConsumerOptions()
@@ -217,9 +235,16 @@ class ResilientConsumer:
         before = {number: signal.signal(number, lambda *_: self.stop()) for number in stop_on}
         self._report.listeners = self.listeners
         self._loop.sqs = self.sqs
+        degradation = self.degradation
+        if degradation is not None:
+            if degradation.listener not in self.listeners:
+                self.listeners.append(degradation.listener)
+            degradation.start(self.sqs, self.queue_url, breaker=self.breaker)
         try:
             self._loop.run(self._process)
         finally:
+            if degradation is not None:
+                degradation.stop()
             for number, handler in before.items():
                 if handler is not None and threading.current_thread() is threading.main_thread():
                     signal.signal(number, handler)
@@ -242,6 +267,10 @@ class ResilientConsumer:
             def call(message: dict[str, Any]) -> Any:
                 return retry.execute(inner, message)
 
+        if self.degradation is not None:
+            # Inside the breaker, so that a call that it refuses is none; around the retries, which a message waits for.
+            call = self.degradation.measured(call)
+
         if breaker is not None:
             guarded = call
 
@@ -256,7 +285,8 @@ class ResilientConsumer:
         own = self._admission() if self._admission is not None else Admission()
         wait, limit = self._breaker_admission()
         wait = max(wait, self._closed_until - self._clock())
-        return Admission(max(own.wait, wait), min(own.limit, limit))
+        degraded = self.degradation.admission() if self.degradation is not None else Admission()
+        return Admission(max(own.wait, wait, degraded.wait), min(own.limit, limit, degraded.limit))
 
     def _breaker_admission(self) -> tuple[float, int]:
         """Seconds until the breaker lets a call through, and how many messages to receive then."""
@@ -275,6 +305,10 @@ class ResilientConsumer:
     # One message
 
     def _process(self, delivery: Delivery) -> Outcome:
+        delay = self.degradation.shed(delivery.message, self.queue_url) if self.degradation is not None else None
+        if delay is not None:
+            self._report("shed", delivery, seconds=delay)
+            return Outcome(delete=False, delay=delay, blameless=True)
         try:
             identity = self._identity(delivery.message)
             key = self.idempotency.key_of(delivery.message, self.queue_url) if self.idempotency else ""

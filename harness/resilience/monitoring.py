@@ -227,10 +227,12 @@ class ErrorMonitoring:
         them :meth:`observe` as a listener.
         """
         from harness.resilience.breaker import watch_breakers
+        from harness.resilience.degradation import watch_degradation
         from harness.resilience.poison import watch_quarantines
         from harness.resilience.retry import watch_retries
 
-        stops = [watch(self.observe) for watch in (watch_breakers, watch_retries, watch_quarantines)]
+        watches = (watch_breakers, watch_retries, watch_quarantines, watch_degradation)
+        stops = [watch(self.observe) for watch in watches]
 
         def stop() -> None:
             while stops:
