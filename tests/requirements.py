@@ -7,6 +7,7 @@ without having used them.
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,16 @@ def require(name: str) -> str:
             pytest.fail(f"HARNESS_REQUIRE names {name}, but {message}")
         pytest.skip(message)
     return path
+
+
+def module(path: str, name: str) -> Any:
+    """The module *path* of the extra *name*; skips the test if it is not installed, or fails it if promised."""
+    try:
+        return importlib.import_module(path)
+    except ImportError as error:
+        if name in required():
+            pytest.fail(f"HARNESS_REQUIRE names {name}, but {error}")
+        pytest.skip(f"{path} is not installed (extra {name})")
 
 
 def free_port() -> int:
