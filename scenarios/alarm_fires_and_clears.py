@@ -32,7 +32,7 @@ def worker(env):
 
 scenario = Scenario(
     name="alarm-fires-and-clears",
-    queues=[Queue("orders", visibility_timeout=30), Queue("orders-dlq")],
+    queues=[Queue("orders", visibility_timeout=30, dead_letter="orders-dlq")],
     processes=[Process("worker", worker, count=2, environ={"PAYMENTS_URL": "{http:payments}"})],
     handler=charge,
     workload=Workload(to="orders", messages=120, per_second=0.1, body=lambda n: {"order_id": n}, key="$.order_id"),

@@ -10,10 +10,12 @@ from harness.resilience.backoff import Exponential
 from harness.resilience.errors import Classification, diagnose
 from harness.resilience.retry import Retry
 
-__all__ = ["PATIENCE", "AlarmOptions", "ensure_alarms", "error_alarms", "queue_name"]
+__all__ = ["ONCE", "PATIENCE", "AlarmOptions", "ensure_alarms", "error_alarms", "queue_name"]
 
 #: PutMetricAlarm and DescribeAlarms have small quotas; a deployment of many workers exceeds them for some seconds.
-PATIENCE = Retry(Exponential(0.5, cap=8, jitter="full"), max_retries=8, deadline=60, name="error-alarms")
+PATIENCE = Retry(Exponential(0.5, cap=4, jitter="full"), max_retries=8, deadline=10, name="error-alarms")
+#: Where another try comes at the next interval anyway.
+ONCE = Retry(max_retries=0, name="error-alarms")
 
 _COMPARED = (
     "ActionsEnabled",
@@ -103,12 +105,12 @@ def error_alarms(
     return found
 
 
-def ensure_alarms(cloudwatch: Any, wanted: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Create the alarms that are not there as *wanted*; returns the names of all of them."""
+def ensure_alarms(cloudwatch: Any, wanted: Sequence[Mapping[str, Any]], retry: Retry) -> None:
+    """Create the alarms that are not there as *wanted*. Raises what the client raises."""
     names = [str(alarm["AlarmName"]) for alarm in wanted]
     there: dict[str, Mapping[str, Any]] = {}
     try:
-        answer = PATIENCE.execute(cloudwatch.describe_alarms, AlarmNames=names)
+        answer = retry.execute(cloudwatch.describe_alarms, AlarmNames=names)
         there = {alarm["AlarmName"]: alarm for alarm in answer.get("MetricAlarms") or []}
     except Exception as error:
         if diagnose(error).classification is not Classification.PERMANENT:
@@ -117,8 +119,7 @@ def ensure_alarms(cloudwatch: Any, wanted: Sequence[Mapping[str, Any]]) -> list[
         logger.warning("alarms cannot be looked at, they are written anew: %s", error)
     for alarm in wanted:
         if not _same(there.get(str(alarm["AlarmName"])), alarm):
-            PATIENCE.execute(cloudwatch.put_metric_alarm, **alarm)
-    return names
+            retry.execute(cloudwatch.put_metric_alarm, **alarm)
 
 
 def _same(there: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 __all__ = ["Finding", "Sources", "error_type"]
@@ -59,20 +59,20 @@ class Sources:
     doubles make it happen, means another failure.)
     """
 
-    def __init__(self, own: object) -> None:
-        self._own = own  # the retry that creates alarms: its waits are no errors of the service
-        self._last = threading.local()
+    def __init__(self, own: Sequence[object]) -> None:
+        self._own = own  # the retries that create alarms: their failures are no errors of the service
+        self._last = threading.local()  # the last event of each thread
 
     def claim(self, error: BaseException, source: object) -> bool:
         """Whether *error*, reported by *source*, is to be counted."""
-        owners: dict[int, object] | None = getattr(error, _MARK, None)
+        owners: dict[Sources, object] | None = getattr(error, _MARK, None)
         if owners is None:
             try:
-                setattr(error, _MARK, {id(self): source})
+                setattr(error, _MARK, {self: source})
             except AttributeError:  # an exception with slots; better twice than never
                 return True
             return True
-        owner = owners.setdefault(id(self), source)
+        owner = owners.setdefault(self, source)
         return owner is source or owner == source
 
     def read(self, event: Any) -> Finding | None:
@@ -87,13 +87,17 @@ class Sources:
             what = _OUTCOMES.get(event.kind)
             return Finding(what, None, is_error=False) if what else None
         if hasattr(event, "retry"):
-            ended = hasattr(event, "classification") and event.retry is not self._own
+            ended = hasattr(event, "classification") and not any(event.retry is one for one in self._own)
             return self._failure(event, event.retry) if ended else None
         if hasattr(event, "breaker"):
             return self._breaker(event)
-        if hasattr(event, "manager") and hasattr(event, "after"):
+        return self._degradation(event) if hasattr(event, "manager") else None
+
+    def _degradation(self, event: Any) -> Finding | None:
+        if hasattr(event, "after"):
             return Finding(f"Degradation:{event.after}", None, is_error=False)
-        return None
+        error = getattr(event, "error", None)
+        return None if error is None else self._claimed(error, event.manager, None)
 
     def _consumer(self, event: Any) -> Finding | None:
         queue = event.queue_url.rpartition("/")[2]

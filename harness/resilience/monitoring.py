@@ -40,7 +40,7 @@ from types import TracebackType
 from typing import Any, Protocol, TypedDict, Unpack
 
 from harness.resilience._listeners import logger, notify
-from harness.resilience._monitoring_alarms import PATIENCE, AlarmOptions, ensure_alarms, error_alarms
+from harness.resilience._monitoring_alarms import ONCE, PATIENCE, AlarmOptions, ensure_alarms, error_alarms
 from harness.resilience._monitoring_counts import Counts, Dimensions, clean_dimensions, more_dimensions
 from harness.resilience._monitoring_events import (
     Counted,
@@ -53,6 +53,7 @@ from harness.resilience._monitoring_events import (
 )
 from harness.resilience._monitoring_publisher import Outcome, publish, requests
 from harness.resilience._monitoring_sources import Sources, error_type
+from harness.resilience.errors import Classification, diagnose
 
 __all__ = [
     "AlarmOptions",
@@ -146,9 +147,10 @@ class ErrorMonitoring:
         self._wall_clock = wall_clock or time.time
         self._clock = clock or time.monotonic
         self._random = random or _random
-        self._sources = Sources(own=PATIENCE)
+        self._sources = Sources(own=(PATIENCE, ONCE))
         self._counts = Counts(**sizes)
         self._sizes = sizes
+        self._alarms_due: list[dict[str, Any]] = []
         self._last_error = 0  # the minute of the last one
         self._refused = 0
         self._failing = False
@@ -334,6 +336,7 @@ class ErrorMonitoring:
             self._due = now + self._pause()
         elif now >= self._due:
             self._due = now + self._pause()
+            self._create_due_alarms()
             self.flush(timeout=0)
 
     def _start_thread(self) -> None:
@@ -350,6 +353,7 @@ class ErrorMonitoring:
             self._wake.wait(self._pause())
             try:
                 if not self._closed:
+                    self._create_due_alarms()
                     self._count_none()
                     self.flush()
             except Exception:  # a wall clock or client of the user's that raises: the next interval tries again
@@ -400,16 +404,48 @@ class ErrorMonitoring:
         are OK while there is no data: no error means that nothing is sent, and
         SQS sends nothing of a queue that is empty for hours.
 
+        A consumer must not fail to start because CloudWatch is down: what
+        passes with time is tried for ten seconds (AWS allows three such calls
+        a second), then again at every interval.
+
         Raises:
-            Exception: what the client raises; throttling (AWS allows three
-                such calls a second) is retried before.
+            Exception: what the client raises if it will not pass: a wrong
+                figure, no permission.
         """
         wanted = error_alarms(
             self.namespace, ERRORS, self.dead_letter_queues, self.alarm_actions, self.ok_actions, options
         )
         if not self.dead_letter_queues:
             logger.warning("no alarm DLQDepthHigh: name the queues as ErrorMonitoring(dead_letter_queues=[...])")
-        return ensure_alarms(self.cloudwatch, wanted)
+        try:
+            ensure_alarms(self.cloudwatch, wanted, PATIENCE)
+        except Exception as error:
+            if diagnose(error).classification is not Classification.TRANSIENT:
+                raise
+            logger.warning("alarms cannot be created yet, later: %s", error)
+            self._alarms_due = wanted
+            self._see_to_publishing()
+        else:
+            self._alarms_due = []
+        return [str(alarm["AlarmName"]) for alarm in wanted]
+
+    @property
+    def alarms_pending(self) -> bool:
+        """Whether alarms are still to be created, because CloudWatch could not be reached."""
+        return bool(self._alarms_due)
+
+    def _create_due_alarms(self) -> None:
+        wanted = self._alarms_due
+        if not wanted:
+            return
+        try:
+            ensure_alarms(self.cloudwatch, wanted, ONCE)
+        except Exception as error:
+            if diagnose(error).classification is Classification.TRANSIENT:
+                return
+            logger.error("alarms cannot be created: %s", error)
+        if self._alarms_due is wanted:
+            self._alarms_due = []
 
 
 def cloudwatch_client() -> Any:

@@ -461,6 +461,31 @@ def raising_keywords(error: Exception) -> Callable[..., Any]:
     return call
 
 
+def test_alarms_wait_for_a_cloudwatch_that_is_down(cloudwatch: CloudWatchFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trap: a consumer that does not start because its alarms cannot be made. They are made when CloudWatch is back."""
+    once = Retry(max_retries=0)
+    monkeypatch.setattr("harness.resilience.monitoring.PATIENCE", once)
+    made = monitoring(cloudwatch)
+    cloudwatch.down = client_error("ServiceUnavailable", operation="DescribeAlarms")
+    assert made.create_error_alarms() == ["HighErrorRate"]
+    assert made.alarms_pending
+    cloudwatch.desk.pass_seconds(60)
+    made.track_error_metrics("E", "orders")
+    assert made.alarms_pending
+    cloudwatch.down = None
+    cloudwatch.desk.pass_seconds(60)
+    made.track_error_metrics("E", "orders")
+    assert not made.alarms_pending
+    assert cloudwatch.desk.described("HighErrorRate")["Threshold"] == 100.0
+
+
+def test_alarms_that_are_not_allowed_are_told_at_once(cloudwatch: CloudWatchFake) -> None:
+    """What will not pass with time is raised where the alarms are asked for."""
+    cloudwatch.down = client_error("AccessDenied", operation="PutMetricAlarm")
+    with pytest.raises(Exception, match="AccessDenied"):
+        monitoring(cloudwatch).create_error_alarms()
+
+
 # -- listeners, exporters, life ---------------------------------------------------------------------
 
 
