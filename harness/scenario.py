@@ -259,7 +259,9 @@ class Scenario:
     *duration* (seconds) is when the workload ends; by default when the last
     message is sent. A quiet period follows. *handler* says where handler
     faults strike and where *service_time* (seconds, or a (low, high) pair)
-    is spent. *isolate* names modules that each process imports afresh.
+    is spent. *http* gives the responders of stub services by name; one that
+    remembers something is a class, which is made anew for each run.
+    *isolate* names modules that each process imports afresh.
     *backends* says where it can run, *needs* what must be installed.
 
     Raises:

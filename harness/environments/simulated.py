@@ -228,7 +228,8 @@ class SimulatedRun:
         self.sqs.key_of = self.keys.of_send
         self._make_queues()
         for name, responder in scenario.http.items():
-            self.http.respond(name, responder)
+            # A class is made for this run: what a responder remembers must not outlive it.
+            self.http.respond(name, responder() if isinstance(responder, type) else responder)
         bench = SimulatedBench(self.kernel, record, self.sqs, self.http, self.redis)
         self._undo += [effect.observe(bench) for effect in scenario.effects]
         self._undo.append(observe.install(record))

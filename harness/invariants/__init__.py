@@ -15,6 +15,7 @@ invariant means stands in one line at the top of its class:
 * :mod:`~harness.invariants.breaker`: circuit breakers
 * :mod:`~harness.invariants.backoff`: retries, waits, deadlines, budgets, herds
 * :mod:`~harness.invariants.dead_letter`: poison, envelopes, replay
+* :mod:`~harness.invariants.degradation`: degradation
 * :mod:`~harness.invariants.recovery`, :mod:`~harness.invariants.amplification`: after the fault
 * :mod:`~harness.invariants.monitoring`: errors counted, alarms
 * :mod:`~harness.invariants.assertions`: what the code under test asserts itself
@@ -36,6 +37,7 @@ from harness.invariants import (
     backoff,
     breaker,
     dead_letter,
+    degradation,
     delivery,
     delivery_order,
     liveness,
@@ -73,6 +75,9 @@ __all__ = [
     "errors_counted_once",
     "fifo_order",
     "from_json",
+    "level_follows_health",
+    "measures_applied",
+    "no_flapping",
     "no_herd",
     "no_message_loss",
     "not_metastable",
@@ -334,6 +339,46 @@ def alarms_fire_and_clear(*alarms: str, within: float | None = None) -> Spec:
     return make_spec(monitoring.AlarmsFireAndClear, alarms=alarms or None, within=within)
 
 
+# Degradation
+
+
+def level_follows_health(within: float | str | None = None, lowered_within: float | str | None = None) -> Spec:
+    """The level of degradation follows the health: up *within* 60 seconds, down *lowered_within* 600.
+
+    Raises:
+        ScenarioError: a bound is no duration above 0.
+    """
+    times = {
+        name: None if value is None else _seconds(value, f"level_follows_health({name})")
+        for name, value in (("within", within), ("lowered_within", lowered_within))
+    }
+    return make_spec(degradation.LevelFollowsHealth, **times)
+
+
+def no_flapping(apart: float | None = None, at_most: int | None = None, window: float | None = None) -> Spec:
+    """Changes of level the other way are *apart* (20 s), and *at_most* 6 in any *window* (300 s).
+
+    Raises:
+        ScenarioError: a parameter is no number above 0.
+    """
+    for name, value in (("apart", apart), ("window", window)):
+        if value is not None:
+            bound(value, f"no_flapping({name})")
+    delivery.whole(at_most, "no_flapping(at_most)", least=0)
+    return make_spec(degradation.NoFlapping, apart=apart, at_most=at_most, window=window)
+
+
+def measures_applied(within: float | None = None) -> Spec:
+    """The measures of each level are applied and lifted *within* 10 seconds, and do something.
+
+    Raises:
+        ScenarioError: *within* is no number above 0.
+    """
+    if within is not None:
+        bound(within, "measures_applied(within)")
+    return make_spec(degradation.MeasuresApplied, within=within)
+
+
 # The code's own
 
 
@@ -379,6 +424,9 @@ _FACTORIES: Mapping[str, Callable[..., Spec]] = {
         throughput_returns,
         not_metastable,
         amplification_bounded,
+        level_follows_health,
+        no_flapping,
+        measures_applied,
         errors_counted_once,
         alarms_fire_and_clear,
         assertions_hold,
@@ -398,6 +446,7 @@ _CLASSES: Mapping[str, type[Invariant]] = {
         backoff,
         dead_letter,
         recovery,
+        degradation,
         amplification,
         monitoring,
         assertions,

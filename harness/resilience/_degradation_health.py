@@ -55,6 +55,7 @@ class CallWindow:
         self._under_way: dict[int, float] = {}
         self._number = 0
         self._began: float | None = None
+        self._rate = 0.0  # successes a second lately
         self._peak = 0.0
         self._peak_at = clock()
         self._lock = threading.Lock()
@@ -130,6 +131,22 @@ class CallWindow:
         with self._lock:
             return self._peak
 
+    def raise_peak(self, factor: float, used: float) -> None:
+        """What was allowed went well: suppose that *factor* times as much is possible too.
+
+        Only if at least half of *used* (successes a second) was needed: what is not tried proves nothing.
+        """
+        self.read()
+        with self._lock:
+            if self._rate >= used / 2:
+                self._peak *= factor
+
+    def lower_peak(self) -> None:
+        """What was allowed was too much: what is being achieved is all that there is."""
+        self.read()
+        with self._lock:
+            self._peak = self._rate
+
     def read(self) -> Calls:
         """The window as it is now."""
         now = self._clock()
@@ -143,8 +160,8 @@ class CallWindow:
             span = self.seconds / 3
             if self._began is not None:
                 span = min(span, max(span / 2, now - self._began))
-            rate = recent / span
-            self._peak = max(rate, self._peak * 0.5 ** ((now - self._peak_at) / _PEAK_HALF_LIFE))
+            self._rate = recent / span
+            self._peak = max(self._rate, self._peak * 0.5 ** ((now - self._peak_at) / _PEAK_HALF_LIFE))
             self._peak_at = now
         calls = int(successes + failures)
         error_rate = failures / calls if calls >= self.minimum_calls else None

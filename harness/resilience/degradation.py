@@ -30,10 +30,10 @@ Measures are applied in this order and lifted in the reverse one.
 
 The rate limit is a share of the highest throughput that this process lately
 had. Where the depth of the queue is all that is wrong, slower would only
-make it deeper: then the rate is held at that throughput, and in emergency
-mode messages of high priority go first while the others are shed, but intake
-does not stop. Levels and limits are those of one process; only the depth is seen
-by all of them.
+make it deeper: then the rate begins at that throughput and grows for as long
+as the calls go well (by 2 % a second), and in emergency mode messages of high
+priority go first while the others are shed, but intake does not stop. Levels
+and limits are those of one process; only the depth is seen by all of them.
 
 Nothing is lost: what is not taken stays in the queue, what is shed goes back to it.
 """
@@ -86,6 +86,7 @@ T = TypeVar("T")
 #: The measures, in the order of the levels that they begin at.
 MEASURES: tuple[Measure, ...] = ("processing-rate", "features", "breakers", "emergency")
 
+_PROBE_GROWTH = 1.02  # by which the rate grows each second in which nothing but the backlog is wrong
 _DEFAULT_RATE = 10.0  # messages a second, where nothing was measured and nobody said
 _WAIT_MAX = 1.0  # seconds that a consumer waits before it asks again: the level may have changed
 _QUEUES = "queue_depth"
@@ -364,14 +365,33 @@ class ServiceDegradationManager:
                 if assessed:  # a health without complaint says nothing new about what is wrong
                     self._backlog_only = backlog_only
                 self._move(after, metrics, f"the health asks for {LEVELS[assessed]}")
-            elif after and assessed and backlog_only != self._backlog_only:
-                self._backlog_only = backlog_only
-                self._apply_measures()
             else:
-                self._settle_measures()
+                self._adapt(known, assessed, backlog_only)
         self._tell(
             lambda: HealthAssessed(self, dict(metrics), LEVELS[assessed], LEVELS[allows], self._level, self._pinned)
         )
+
+    def _adapt(self, known: dict[str, float], assessed: int, backlog_only: bool) -> None:
+        """The level stays: follow what is wrong, and find out what the service can bear now."""
+        self._settle_measures()
+        if not self._governor.rank:
+            return
+        # No calls are no proof that calls would go well: intake that stands goes on only with the level.
+        if assessed and backlog_only != self._backlog_only and (self._backlog_only or "error_rate" in known):
+            if self._backlog_only:
+                self._calls.lower_peak()
+            self._backlog_only = backlog_only
+            self._apply_measures()
+        elif (backlog_only or not assessed) and self._bucket.rate and not self._stopped:
+            before = self.full_rate
+            self._calls.raise_peak(_PROBE_GROWTH**self.interval, self._bucket.rate)
+            if self.full_rate > before * 1.001 and "processing-rate" in self._active:
+                self._apply_measures()
+
+    @property
+    def _stopped(self) -> bool:
+        """Whether intake stands but for probes."""
+        return self._shedder.active and not self._backlog_only
 
     # Changing the level (under the lock)
 
@@ -430,7 +450,7 @@ class ServiceDegradationManager:
             "rate": self._bucket.rate,
             "off": list(self.features.off),
             "breakers": self._breakers.names,
-            "intake": ("by-priority" if self._backlog_only else "stopped") if self._shedder.active else "open",
+            "intake": "stopped" if self._stopped else "by-priority" if self._shedder.active else "open",
         }
 
     # The measures: each may be overridden
