@@ -132,6 +132,7 @@ def test_an_alarm_on_the_dead_letter_queue() -> None:
         event["to"] for event in result.history if event["kind"] == "alarm.state" and event["alarm"] == "DLQDepthHigh"
     ]
     assert states == ["ALARM"]
+    assert {event["actor"] for event in result.history if event["kind"] == "alarm.state"} == {"cloudwatch"}
     assert verdict(result, "alarms-fire-and-clear") == (
         "inconclusive",
         "DLQDepthHigh fired and had not to clear before the run ended: let it go on for longer",
