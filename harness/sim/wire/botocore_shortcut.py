@@ -73,7 +73,7 @@ def _check_for(shape: Any) -> Check:
     if kind in ("double", "float"):
         return lambda value: value.__class__ is float or value.__class__ is int
     if kind == "timestamp":
-        # A naive one is in the process's time zone, which only the serialiser knows.
+        # Which zone a naive one is taken to be in, the serialiser decides.
         return lambda value: value.__class__ is datetime and value.tzinfo is not None
     if kind == "blob":
         return lambda value: value.__class__ is bytes and len(value) >= low

@@ -96,7 +96,7 @@ def test_an_error_storm_is_no_api_storm(cloudwatch: CloudWatchFake) -> None:
 
 
 def test_timestamps_are_utc(cloudwatch: CloudWatchFake) -> None:
-    """Trap: naive timestamps, which AWS's client takes for local time. Ours say UTC and the minute of the error."""
+    """Trap: naive local timestamps, which AWS's client takes for UTC. Ours say UTC, and the minute of the error."""
     made = monitoring(cloudwatch)
     cloudwatch.desk.pass_seconds(130)
     made.track_error_metrics("E", "orders")

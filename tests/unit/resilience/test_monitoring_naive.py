@@ -78,13 +78,14 @@ def test_its_alarms_would_be_blind(cloudwatch: CloudWatchFake) -> None:
     assert cloudwatch.desk.described("HighErrorRate")["StateValue"] == "INSUFFICIENT_DATA"
 
 
-def test_naive_times_are_taken_for_local_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What utcnow() gives is hours off on a machine that is not in UTC; what ours gives is not."""
+def test_naive_local_times_are_taken_for_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What now() gives is hours off on a machine that is not in UTC; what ours gives is not."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
         meant = datetime(2030, 1, 1, tzinfo=UTC)
-        assert parse_to_aware_datetime(meant.replace(tzinfo=None)) == meant - timedelta(hours=9)
+        naive = datetime.fromtimestamp(meant.timestamp())
+        assert parse_to_aware_datetime(naive) == meant + timedelta(hours=9)
         ((count, datum),) = next(requests([Count(int(meant.timestamp()), "ErrorCount", (), 1)], meant.timestamp()))
         assert count.number == 1
         assert parse_to_aware_datetime(datum["Timestamp"]) == meant
