@@ -1,6 +1,6 @@
 """How fast a simulation is: an hour of 10,000 messages, and plans per second of a small scenario.
 
-    python -m benchmarks.throughput hour|hour-wire|plans
+    python -m benchmarks.throughput hour|hour-calm|hour-wire|plans|plans-calm
 
 Each is measured in a process of its own (``measure`` starts it), in CPU
 seconds beside wall seconds: on a shared machine only the former says much.
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,11 @@ def measure(what: str) -> dict[str, Any]:
     return found
 
 
-def hour(*, short_cut: bool, messages: int = 10_000) -> dict[str, Any]:
-    """One virtual hour, 10,000 messages, 4 consumers in batches of ten, full history, all default invariants."""
+def hour(*, short_cut: bool, messages: int = 10_000, outage: bool = True) -> dict[str, Any]:
+    """One virtual hour, 10,000 messages, 4 consumers in batches of ten, full history, all default invariants.
+
+    *outage*: a minute of it all receives are throttled, so that botocore's retries are in the figure.
+    """
     from benchmarks.scenarios import hour as scenario
     from harness import runner
     from harness.sim.wire import botocore
@@ -42,7 +46,7 @@ def hour(*, short_cut: bool, messages: int = 10_000) -> dict[str, Any]:
     runner.install()
     botocore.short_cut(short_cut)
     cpu, wall = time.process_time(), time.perf_counter()
-    result = runner.run(scenario(messages))
+    result = runner.run(scenario(messages), faults=None if outage else ())
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     assert result.verdict == "passed", result.verdicts
     return {
@@ -56,13 +60,13 @@ def hour(*, short_cut: bool, messages: int = 10_000) -> dict[str, Any]:
     }
 
 
-def plans(number: int = PLANS) -> dict[str, Any]:
-    """Runs per second of twenty messages, one fault, all default invariants, history in memory, without Hypothesis."""
+def plans(number: int = PLANS, *, fault: bool = True) -> dict[str, Any]:
+    """Runs per second of twenty messages, one fault or none, all default invariants, history in memory, without Hypothesis."""
     from benchmarks.scenarios import small
     from harness import runner
 
     runner.install()
-    scenario = small()
+    scenario = small() if fault else replace(small(), faults=())
     for seed in range(BATCH):
         result = runner.run(scenario, seed=seed)
         assert result.verdict == "passed", result.verdicts
@@ -121,5 +125,11 @@ def _part(file: str) -> str:
 
 
 if __name__ == "__main__":
-    measurements = {"hour": lambda: hour(short_cut=True), "hour-wire": lambda: hour(short_cut=False), "plans": plans}
+    measurements = {
+        "hour": lambda: hour(short_cut=True),
+        "hour-calm": lambda: hour(short_cut=True, outage=False),
+        "hour-wire": lambda: hour(short_cut=False),
+        "plans": plans,
+        "plans-calm": lambda: plans(fault=False),
+    }
     print(json.dumps(measurements[sys.argv[1]]()))
