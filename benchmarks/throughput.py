@@ -61,7 +61,7 @@ def hour(*, short_cut: bool, messages: int = 10_000, outage: bool = True) -> dic
 
 
 def plans(number: int = PLANS, *, fault: bool = True) -> dict[str, Any]:
-    """Runs per second of twenty messages, one fault or none, all default invariants, history in memory, without Hypothesis."""
+    """Runs per second of twenty messages, one fault or none, history in memory, without Hypothesis."""
     from benchmarks.scenarios import small
     from harness import runner
 
