@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.report import folder
 from tests.docs.desk import Desk
 from tests.docs.services import Services, running
 
@@ -27,6 +28,9 @@ def desk(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         sys, "dont_write_bytecode", True
     )  # a file that changes within a second must not stay the old one
     monkeypatch.setattr(logging.getLogger("harness.resilience"), "disabled", True)  # what it does is in the history
+    monkeypatch.setattr(
+        folder, "render", lambda *_, **__: b""
+    )  # pictures cost more than runs, and have their own tests
     services.reset()
     path = list(sys.path)
     found = Desk(tmp_path, services.environ)

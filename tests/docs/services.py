@@ -27,6 +27,7 @@ from harness.resilience import (
     PoisonMessageDetector,
     json_body,
 )
+from tests.docs.pages import ROOT
 from tests.requirements import free_port
 
 _FAKE_REDIS = "import fakeredis; fakeredis.TcpFakeServer(('127.0.0.1', {port}), server_type='redis').serve_forever()"
@@ -118,7 +119,7 @@ def running() -> Iterator[Services]:
     """The servers for the time of the block: each ended by its own process, whatever happens."""
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         aws, cache = free_port(), free_port()
-        environ = {**os.environ, "PYTHONWARNINGS": "ignore"}
+        environ = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
         for command in (_aws(aws), _redis(cache, folder)):
             server = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env=environ
@@ -132,7 +133,7 @@ def running() -> Iterator[Services]:
 
 
 def _aws(port: int) -> list[str]:
-    return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    return [sys.executable, "-m", "tests.docs.aws_server", str(port)]
 
 
 def _redis(port: int, folder: str) -> list[str]:
