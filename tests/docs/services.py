@@ -30,7 +30,6 @@ from harness.resilience import (
 from tests.docs.pages import ROOT
 from tests.requirements import free_port
 
-_FAKE_REDIS = "import fakeredis; fakeredis.TcpFakeServer(('127.0.0.1', {port}), server_type='redis').serve_forever()"
 _STARTS_WITHIN = 30.0
 
 
@@ -79,6 +78,7 @@ class Services:
         return sum(int(value) for value in answer["Attributes"].values())
 
     def quarantined(self) -> int:
+        """How many messages are in quarantine."""
         return int(self.redis.llen("poison_messages"))
 
     def _dead_letters(self, orders: str, dlq: str) -> None:
@@ -140,7 +140,7 @@ def _redis(port: int, folder: str) -> list[str]:
     """A real one where it is installed."""
     program = shutil.which("redis-server")
     if program is None:
-        return [sys.executable, "-c", _FAKE_REDIS.format(port=port)]
+        return [sys.executable, "-m", "tests.docs.redis_stub", str(port)]
     settings = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
     return [program, *settings]
 
