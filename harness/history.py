@@ -77,13 +77,18 @@ KINDS: dict[str, str] = {
     # (`owner` of a breaker.* event: the process that used it first, if that is not the actor's)
     "breaker.created": "a breaker was made, or first used; `breaker`, `library`, `failure_threshold`, "
     "`recovery_timeout` (seconds), `half_open_permits`, `success_threshold`, `mode` (consecutive, count, time), "
-    "`recovery_timeout_max` (if the open time grows)",
+    "`recovery_timeout_max` (if the open time grows), of a window `failure_rate`, `minimum_calls`, `size` (calls) or "
+    "`seconds`, `slow_call_rate`; `shared` (true: processes share its state in a store), `store` (its name), "
+    "`permit_seconds` (how long a probe keeps its permit), `state` (in which it begins, if that is not closed)",
     "breaker.limits": "the limits of a breaker in use were changed; `breaker`, `failure_threshold`, "
     "`recovery_timeout` (seconds)",
-    "breaker.transition": "a breaker changed its state; `breaker`, `from`, `to`, `generation`, `reason`",
+    "breaker.store": "the store of a shared breaker failed for a process, which goes on alone, or answers it again; "
+    "`breaker`, `available`, `error`",
+    "breaker.transition": "a breaker changed its state; `breaker`, `from`, `to`, `generation`, `reason`, `at` (of a "
+    "shared one: when, in seconds of its store's clock; a process may learn of it later)",
     "breaker.call": "a call went through a breaker or was refused; `breaker`, `outcome` (success, failure, ignored, "
     "rejected), `state`, `generation` (of the state in which the call began), `error`, `transient`, `call` (that "
-    "began; null if rejected)",
+    "began; null if rejected), `slow` (true, where it took longer than the window's limit)",
     "breaker.begin": "a call was let in; `breaker`, `state`, `generation`, `call`",
     "retry.policy": "a retry policy was made or first used; `policy`, `library`, `max_attempts`, `cap`, `deadline`",
     "retry.attempt": "an attempt ended; `policy`, `call`, `attempt` (from 1), `outcome` (success, error), `error`, "

@@ -2,13 +2,18 @@
 
 Each rule is inconclusive where no breaker was seen, or where the history
 lacks the limit or the event that the rule is about; it says which.
+
+Where processes share a breaker's state in a store, each learns of it a little
+later. What a process tells of a state that others know to be over was let in
+before, and is no offence.
 """
 
 from __future__ import annotations
 
 from harness.history import Event
 from harness.invariants.base import Verdict
-from harness.invariants.breaker_book import Breaker, BreakerInvariant, Change, Result
+from harness.invariants.breaker_book import Breaker, BreakerInvariant, Change
+from harness.invariants.breaker_counts import TOLERANCE_S, Result
 
 __all__ = [
     "BreakerGenerations",
@@ -18,9 +23,6 @@ __all__ = [
     "BreakerStaysOpen",
     "BreakerTransitions",
 ]
-
-#: Listeners and clocks are exact to a microsecond; a millisecond is beyond doubt.
-TOLERANCE_S = 0.001
 
 _LEGAL = {("closed", "open"), ("open", "half_open"), ("half_open", "open"), ("half_open", "closed")}
 
@@ -43,7 +45,7 @@ class BreakerTransitions(BreakerInvariant):
         change = breaker.change
         assert change is not None, "the book has seen the change"
         key = (breaker.process, breaker.name, breaker.created_n)
-        state = self._states.get(key, "closed" if breaker.created_n else change.before)
+        state = self._states.get(key, breaker.began if breaker.created_n else change.before)
         self._states[key] = change.after
         self._changes += 1
         if change.by_hand:
@@ -68,7 +70,9 @@ class BreakerTransitions(BreakerInvariant):
 class BreakerOpens(BreakerInvariant):
     """A closed breaker opens at its threshold: not before so many failures in a row, and then before the next call.
 
-    Only failures of calls that began in the present closed state count.
+    With a window: not before its rate of failures (or of slow calls) is
+    reached, and then before the next call. Only calls that began in the
+    present closed state count.
     """
 
     name = "breaker-opens"
@@ -76,30 +80,34 @@ class BreakerOpens(BreakerInvariant):
     def __init__(self) -> None:
         super().__init__()
         self._judged = 0
-        self._windowed: set[str] = set()
-        self._unknown: set[str] = set()
+        self._unknown: dict[str, str] = {}  # title -> what is not known
 
-    def _threshold(self, breaker: Breaker) -> int | None:
-        """The number of consecutive failures that open *breaker*, where that is its rule and it is known."""
-        if breaker.mode not in (None, "consecutive"):
-            self._windowed.add(breaker.title)
-            return None
-        if breaker.failure_threshold is None:
-            self._unknown.add(breaker.title)
-        return breaker.failure_threshold
+    def _judgeable(self, breaker: Breaker) -> bool:
+        """Whether it is known when *breaker* has to open."""
+        if breaker.mode in (None, "consecutive"):
+            if breaker.failure_threshold is None:
+                self._unknown[breaker.title] = "the threshold"
+            return breaker.failure_threshold is not None
+        if breaker.window is None:
+            self._unknown[breaker.title] = "the rate in a window that opens"
+        elif breaker.shared is not None:
+            self._unknown[breaker.title] = "the order of calls in the window"
+        return breaker.window is not None and breaker.shared is None
 
     def settled(self, breaker: Breaker, change: Change) -> None:
-        if change.before != "closed" or change.after != "open":
-            return
-        threshold = self._threshold(breaker)
-        if threshold is None:
+        if change.before != "closed" or change.after != "open" or not self._judgeable(breaker):
             return
         self._judged += 1
+        evidence = (*(failure.n for failure in change.failures), change.n)
+        if breaker.window is not None:
+            if not change.allowed:
+                self.violate(f"{breaker.title} opened below the limits of its window", *evidence)
+            return
+        threshold = breaker.failure_threshold or 0
         if len(change.failures) < threshold:
             self.violate(
                 f"{breaker.title} opened after {len(change.failures)} failures in a row; its threshold is {threshold}",
-                *(failure.n for failure in change.failures),
-                change.n,
+                *evidence,
             )
 
     def on_breaker_begin(self, event: Event) -> None:
@@ -118,15 +126,25 @@ class BreakerOpens(BreakerInvariant):
     def _still_closed(self, event: Event, *, began: bool) -> None:
         """A call was let in (or, where only ends are known, one that came after ended) while the breaker is closed."""
         breaker = self.book.of(event)
-        threshold = breaker.failure_threshold if breaker.mode in (None, "consecutive") else None
-        if threshold is None or breaker.state != "closed" or len(breaker.failures) < threshold + (not began):
+        if breaker.state != "closed":
             return
-        last = breaker.failures[threshold - 1]
-        if last.t >= event["t"]:
+        if breaker.mode not in (None, "consecutive"):
+            due = breaker.window.due if breaker.window is not None and breaker.shared is None else None
+            if due is not None and due.t < event["t"]:
+                text = f"{breaker.title} had reached the limits of its window and let another call through"
+                self.violate(text, due.n, event["n"])
+            return
+        threshold = breaker.failure_threshold
+        failures = breaker.failures
+        if breaker.shared is not None:
+            failures = [] if breaker.shared.doubtful else breaker.shared.sure
+        if threshold is None or len(failures) < threshold + (not began):
+            return
+        if failures[threshold - 1].t >= event["t"]:
             return
         self.violate(
             f"{breaker.title} had {threshold} failures in a row, its threshold, and let another call through",
-            *(failure.n for failure in breaker.failures[:threshold]),
+            *(failure.n for failure in failures[:threshold]),
             event["n"],
         )
 
@@ -139,11 +157,8 @@ class BreakerOpens(BreakerInvariant):
         if self._judged:
             return self.holds(f"{self._judged} openings, each at the threshold")
         if self._unknown:
-            return self.inconclusive(f"the threshold of {', '.join(sorted(self._unknown))} is not known")
-        if self._windowed:
-            return self.inconclusive(
-                f"{', '.join(sorted(self._windowed))} opens by the rate in a window, which the history does not hold"
-            )
+            lacking = [f"{what} of {title} is not known" for title, what in sorted(self._unknown.items())]
+            return self.inconclusive("; ".join(lacking))
         return self.inconclusive("no breaker came to its threshold: add a fault on what it guards, long enough to open")
 
 
@@ -154,7 +169,7 @@ class BreakerStaysOpen(BreakerInvariant):
 
     def __init__(self) -> None:
         super().__init__()
-        self._opened: dict[tuple[str, str], tuple[float, int]] = {}
+        self._opened: dict[tuple[str, str], Change] = {}
         self._judged = 0
         self._unknown: set[str] = set()
 
@@ -165,7 +180,7 @@ class BreakerStaysOpen(BreakerInvariant):
         key = (breaker.process, breaker.name)
         opened = self._opened.pop(key, None)
         if change.after == "open":
-            self._opened[key] = (change.t, change.n)
+            self._opened[key] = change
         if opened is None or change.by_hand or change.before != "open":
             return
         timeout = breaker.recovery_timeout
@@ -173,12 +188,19 @@ class BreakerStaysOpen(BreakerInvariant):
             self._unknown.add(breaker.title)
             return
         self._judged += 1
-        if change.t < opened[0] + timeout - TOLERANCE_S:
+        lasted = change.t - opened.t
+        if change.at is not None and opened.at is not None:
+            lasted = change.at - opened.at  # whoever tells of a shared state may have learned of it late
+        if lasted < timeout - TOLERANCE_S:
             self.violate(
-                f"{breaker.title} was open for {change.t - opened[0]:.3f} s; its recovery timeout is {timeout:g} s",
-                opened[1],
+                f"{breaker.title} was open for {lasted:.3f} s; its recovery timeout is {timeout:g} s",
+                opened.n,
                 change.n,
             )
+
+    def on_breaker_created(self, event: Event) -> None:
+        breaker = self.book.of(event)
+        self._opened.pop((breaker.process, breaker.name), None)
 
     def on_breaker_begin(self, event: Event) -> None:
         breaker = self.book.of(event)
@@ -186,11 +208,13 @@ class BreakerStaysOpen(BreakerInvariant):
         timeout = breaker.recovery_timeout
         if opened is None or timeout is None or breaker.state != "open" or breaker.since_t >= event["t"]:
             return
-        if event["t"] < opened[0] + timeout - TOLERANCE_S:
+        if _let_in_before(breaker, event):
+            return
+        if event["t"] < opened.t + timeout - TOLERANCE_S:
             self.violate(
-                f"{breaker.title} let a call through {event['t'] - opened[0]:.3f} s after it opened; "
+                f"{breaker.title} let a call through {event['t'] - opened.t:.3f} s after it opened; "
                 f"its recovery timeout is {timeout:g} s",
-                opened[1],
+                opened.n,
                 event["n"],
             )
 
@@ -209,19 +233,24 @@ class BreakerStaysOpen(BreakerInvariant):
 
 
 class BreakerHalfOpenPermits(BreakerInvariant):
-    """A half-open breaker has at most its permitted number of probes under way at once."""
+    """A half-open breaker has at most its permitted number of probes under way at once.
+
+    A probe through a breaker that processes share counts for half of the time
+    for which it keeps its permit: what becomes of it after that, or of its
+    process, nobody need know.
+    """
 
     name = "breaker-half-open-permits"
 
     def __init__(self) -> None:
         super().__init__()
-        self._probes: dict[tuple[str, str], dict[object, int]] = {}  # breaker -> call -> its begin
+        self._probes: dict[tuple[str, str], dict[object, tuple[int, float]]] = {}  # breaker -> call -> its begin
         self._judged = 0
         self._blind: set[str] = set()
 
     def on_breaker_begin(self, event: Event) -> None:
         breaker = self.book.of(event)
-        if breaker.state != "half_open":
+        if breaker.state != "half_open" or _let_in_before(breaker, event):
             return
         permits = breaker.half_open_permits
         if permits is None:
@@ -229,12 +258,16 @@ class BreakerHalfOpenPermits(BreakerInvariant):
             return
         self._judged += 1
         probes = self._probes.setdefault((breaker.process, breaker.name), {})
-        probes[_call(event)] = event["n"]
+        probes[_call(event)] = (event["n"], event["t"])
+        if breaker.permit_seconds is not None:
+            for call, (_, began) in list(probes.items()):
+                if began + breaker.permit_seconds / 2 < event["t"]:
+                    del probes[call]
         if len(probes) > permits:
             self.violate(
                 f"{breaker.title} let {len(probes)} probes through at once; {permits} permitted",
                 breaker.since_n,
-                *probes.values(),
+                *(number for number, _ in probes.values()),
             )
 
     def on_breaker_call(self, event: Event) -> None:
@@ -247,9 +280,11 @@ class BreakerHalfOpenPermits(BreakerInvariant):
         if probes:
             probes.pop(_call(event), None)
 
-    def on_breaker_transition(self, event: Event) -> None:
+    def on_breaker_created(self, event: Event) -> None:
         breaker = self.book.of(event)
         self._probes.pop((breaker.process, breaker.name), None)
+
+    on_breaker_transition = on_breaker_created
 
     def conclude(self) -> Verdict:
         if self.unobserved():
@@ -259,6 +294,13 @@ class BreakerHalfOpenPermits(BreakerInvariant):
         if self._blind:
             return self.inconclusive("; ".join(sorted(self._blind)))
         return self.inconclusive("no breaker was half open: let the fault end before the run does")
+
+
+def _let_in_before(breaker: Breaker, event: Event) -> bool:
+    """Whether a call through a shared breaker was let in by a state that others know to be over."""
+    if breaker.shared is None or breaker.generation is None:
+        return False
+    return (event.get("generation") or 0) < breaker.generation
 
 
 def _call(event: Event) -> object:
@@ -299,7 +341,7 @@ class BreakerGenerations(BreakerInvariant):
         present = change.generation
         late = [result for result in change.results if result.generation is not None and result.generation < present]
         own = [result for result in change.results if change.belongs(result)]
-        if late and not own:
+        if late and not own and not change.explained:
             first: Result = late[0]
             self.violate(
                 f"{breaker.title} went from {change.before} to {change.after} on the {first.outcome} of a call that "

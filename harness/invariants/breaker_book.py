@@ -1,6 +1,7 @@
 """What a history says of each circuit breaker: its limits, its state, the results since, and its changes.
 
 A breaker belongs to a process; two processes may each have a ``payments``.
+One whose state processes share in a store is a single one, and outlives them.
 
 *The same instant.* A listener may tell of a change of state before or after
 the result that caused it, and several calls may end at one instant. So
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 
 from harness.history import Event, Header
 from harness.invariants.base import Book, BookInvariant
+from harness.invariants.breaker_counts import Result, SharedCount, WindowCount
 
 __all__ = ["Breaker", "BreakerBook", "BreakerInvariant", "Change", "Result"]
 
@@ -24,24 +26,14 @@ _BY_HAND = re.compile(r"forced|isolated|disabled|enabled|set to|manual|reset|by 
 
 
 @dataclass(slots=True)
-class Result:
-    """How a call that was let in ended. ``permanent``: true, false, or ``None`` where it is not known."""
-
-    n: int
-    t: float
-    outcome: str
-    state: str
-    generation: int | None
-    permanent: bool | None
-
-
-@dataclass(slots=True)
 class Change:
     """A change of state.
 
     ``generation`` is the one that it ended; ``failures`` the failures in a
     row that led to it (within that generation), ``results`` everything that
-    ended at the same instant.
+    ended at the same instant. ``at``: when by the clock of the store, where
+    processes share the state. ``allowed``: whether the window was reason to
+    open. ``explained``: whether a shared state had results of its own.
     """
 
     n: int
@@ -50,6 +42,9 @@ class Change:
     after: str
     generation: int | None
     by_hand: bool
+    at: float | None = None
+    allowed: bool = True
+    explained: bool = False
     failures: list[Result] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
 
@@ -62,7 +57,7 @@ class Change:
 
 @dataclass(slots=True)
 class Breaker:
-    """One breaker of one process, as the history has it so far. Limits are ``None`` where nothing says them."""
+    """One breaker of one process, or one that processes share. Limits are ``None`` where nothing says them."""
 
     name: str
     process: str
@@ -72,7 +67,11 @@ class Breaker:
     half_open_permits: int | None = None
     success_threshold: int | None = None
     mode: str | None = None
+    permit_seconds: float | None = None
+    store: str | None = None
+    began: str = "closed"  # the state in which it was made
     state: str = "closed"
+    disabled: bool = False  # by hand: nothing is judged
     since_t: float = 0.0
     since_n: int = 0
     generation: int | None = None
@@ -82,9 +81,14 @@ class Breaker:
     instant: list[Result] = field(default_factory=list)  # results of the latest instant
     instant_t: float = -1.0
     change: Change | None = None
+    window: WindowCount | None = None
+    shared: SharedCount | None = None
+    resulted: bool = False  # whether the present state of a shared one has had results
 
     @property
     def title(self) -> str:
+        if self.shared is not None:
+            return f'breaker "{self.name}", shared in {self.store},'
         return f'breaker "{self.name}" of {self.process}'
 
     def at(self, t: float) -> list[Result]:
@@ -117,6 +121,7 @@ class BreakerBook(Book):
             "breaker.limits": self._on_limits,
             "breaker.begin": self._on_begin,
             "breaker.call": self._on_call,
+            "breaker.store": self._on_store,
             "breaker.transition": self._on_transition,
             "process.start": self._on_process_start,
         }
@@ -142,6 +147,12 @@ class BreakerBook(Book):
         breaker.known = True
         for name in ("failure_threshold", "recovery_timeout", "half_open_permits", "success_threshold", "mode"):
             setattr(breaker, name, event.get(name))
+        breaker.began = breaker.state = _state(event.get("state")) or "closed"
+        if WindowCount.known(event):
+            breaker.window = WindowCount(event)
+        if event.get("shared"):
+            breaker.shared = SharedCount()
+            breaker.store, breaker.permit_seconds = event.get("store"), event.get("permit_seconds")
 
     def _on_limits(self, event: Event) -> None:
         breaker = self.of(event)
@@ -151,20 +162,39 @@ class BreakerBook(Book):
     def _on_process_start(self, event: Event) -> None:
         """A process that begins (again) has no breakers of its predecessor."""
         process = event.get("process") or event["actor"]
-        for key in [key for key in self.breakers if key[0] == process]:
+        for breaker in self.breakers.values():
+            if breaker.shared is not None:
+                breaker.shared.lose(str(process), available=True)
+        for key in [key for key, breaker in self.breakers.items() if key[0] == process and breaker.shared is None]:
             del self.breakers[key]
 
+    def _on_store(self, event: Event) -> None:
+        breaker = self.of(event)
+        if breaker.shared is not None:
+            breaker.shared.lose(event["actor"].partition("/")[0], available=bool(event["available"]))
+
     def _on_begin(self, event: Event) -> None:
-        self.of(event).begins = True
+        breaker = self.of(event)
+        breaker.begins = True
+        if breaker.shared is not None:
+            breaker.shared.confirm(event["actor"], event["n"])
 
     def _on_call(self, event: Event) -> None:
+        breaker = self.of(event)
+        if breaker.shared is not None:
+            breaker.shared.confirm(event["actor"], event["n"])
         if event["outcome"] == "rejected":
             return
-        breaker = self.of(event)
         transient = event.get("transient")
         permanent = None if transient is None else not transient
         result = Result(
-            event["n"], event["t"], event["outcome"], _state(event.get("state")), event.get("generation"), permanent
+            event["n"],
+            event["t"],
+            event["outcome"],
+            _state(event.get("state")),
+            event.get("generation"),
+            permanent,
+            bool(event.get("slow")),
         )
         if permanent and not self.permanent_n:
             self.permanent_n = result.n
@@ -174,29 +204,53 @@ class BreakerBook(Book):
             if result.outcome == "failure" and change.before == "closed":
                 change.failures.append(result)
             return
-        if breaker.state != "closed" or _older(result, breaker):
+        if _older(result, breaker):
             return
-        if result.outcome == "failure":
+        breaker.resulted = True
+        if breaker.state == "closed" and not breaker.disabled and result.outcome in ("failure", "success"):
+            self._count(breaker, event["actor"], result)
+
+    def _count(self, breaker: Breaker, actor: str, result: Result) -> None:
+        """A result that a closed breaker counts."""
+        if breaker.window is not None:
+            breaker.window.add(result)
+        if breaker.shared is not None:
+            breaker.shared.tell(actor, result)
+            breaker.failures = breaker.shared.possible
+        elif result.outcome == "failure":
             breaker.failures.append(result)
-        elif result.outcome == "success":
+        else:
             breaker.failures = []
 
     def _on_transition(self, event: Event) -> None:
         breaker = self.of(event)
         before = _state(event.get("from")) or breaker.state
+        reason = str(event.get("reason") or "")
+        if breaker.shared is not None:
+            # Only now: what the same actor told before its change is the cause of it.
+            breaker.failures = breaker.shared.possible
         breaker.change = Change(
             event["n"],
             event["t"],
             before,
             _state(event.get("to")),
             breaker.generation,
-            bool(_BY_HAND.search(str(event.get("reason") or ""))),
+            bool(_BY_HAND.search(reason)),
+            event.get("at"),
+            breaker.window is None or breaker.window.possible_t == event["t"],
+            breaker.shared is not None and breaker.resulted,
             breaker.failures,
             breaker.at(event["t"]),
         )
         if breaker.change.generation is None and event.get("generation") is not None:
             breaker.change.generation = event["generation"] - 1
         breaker.failures = []
+        breaker.resulted = False
+        breaker.disabled = reason.startswith("disabled")
+        if breaker.shared is not None:
+            breaker.shared.clear()
+        if breaker.window is not None:
+            breaker.window.clear()
         breaker.state = breaker.change.after
         breaker.since_t = event["t"]
         breaker.since_n = event["n"]

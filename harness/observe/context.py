@@ -36,6 +36,7 @@ class Context:
         self._process = process
         self._taken: dict[str, int] = {}
         self._breakers: WeakKeyDictionary[object, str] = WeakKeyDictionary()  # their names
+        self._shared: dict[tuple[str, str], str] = {}  # names of states that processes share
         self._owners: dict[str, str] = {}  # of breakers, by name
         self._policies: dict[Hashable, str] = {}
         self._announced: set[tuple[str, str]] = set()
@@ -49,7 +50,22 @@ class Context:
         """The fields that name *breaker* in its events. At its first use *limits* are written."""
         if breaker not in self._breakers:
             self.made(breaker, given)
-        name = self._breakers[breaker]
+        return self._named(self._breakers[breaker], limits)
+
+    def shared_breaker(self, store: str, given: str, limits: Callable[[], dict[str, Any]]) -> dict[str, str]:
+        """The fields that name the state that breakers called *given* share in *store*: one breaker, however many."""
+        name = self._shared.get((store, given))
+        if name is None:
+            name = self._shared[store, given] = self.new_name(given, "breaker")
+        return self._named(name, limits)
+
+    def renew(self, breaker: object) -> None:
+        """*breaker* begins anew: its limits are written again at its next use."""
+        name = self._breakers.get(breaker)
+        if name is not None:
+            self._owners.pop(name, None)
+
+    def _named(self, name: str, limits: Callable[[], dict[str, Any]]) -> dict[str, str]:
         process = self._process()
         owner = self._owners.get(name)
         if owner is None:

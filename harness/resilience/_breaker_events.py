@@ -25,6 +25,7 @@ __all__ = [
     "Mode",
     "Outcome",
     "StateChanged",
+    "StoreChanged",
 ]
 
 Outcome: TypeAlias = Literal["success", "failure", "ignored", "rejected"]
@@ -48,12 +49,17 @@ class BreakerCreated:
 
 @dataclass(frozen=True, slots=True)
 class CallBegan:
-    """A call was let in, in ``state`` of ``generation``. ``call`` numbers the calls of one breaker."""
+    """A call was let in, in ``state`` of ``generation``. ``call`` numbers the calls of one breaker.
+
+    ``shared``, here and in other events: by the state that processes share in
+    a store, and not by the breaker alone.
+    """
 
     breaker: CircuitBreaker
     call: int
     state: CircuitState
     generation: int
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +67,9 @@ class CallEnded:
     """A call that was let in ended, or one was rejected (``call`` 0).
 
     ``state`` and ``generation`` are those in which the call began; ``seconds``
-    is what it took. ``classification`` is that of ``error``, ``None`` where
-    the error is none or was not asked for.
+    is what it took; ``slow``: longer than the window's limit.
+    ``classification`` is that of ``error``, ``None`` where the error is none or
+    was not asked for.
     """
 
     breaker: CircuitBreaker
@@ -73,17 +80,25 @@ class CallEnded:
     error: BaseException | None
     classification: Classification | None
     seconds: float
+    slow: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The state changed for ``reason``; ``generation`` is the new one."""
+    """The state changed for ``reason``; ``generation`` is the new one.
+
+    Changes of a shared state are told in every process that learns of them,
+    with the time (``at``) that they have by the store's clock.
+    """
 
     breaker: CircuitBreaker
     before: CircuitState
     after: CircuitState
     generation: int
     reason: str
+    shared: bool = False
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +110,21 @@ class LimitsChanged:
     recovery_timeout: float
 
 
-BreakerEvent: TypeAlias = BreakerCreated | CallBegan | CallEnded | StateChanged | LimitsChanged
+@dataclass(frozen=True, slots=True)
+class StoreChanged:
+    """The store of a shared breaker failed (``error``), or answers again.
+
+    Without it the breaker goes on alone, from ``state``.
+    """
+
+    breaker: CircuitBreaker
+    store: str
+    available: bool
+    state: CircuitState
+    error: Exception | None
+
+
+BreakerEvent: TypeAlias = BreakerCreated | CallBegan | CallEnded | StateChanged | LimitsChanged | StoreChanged
 BreakerListener: TypeAlias = Callable[[BreakerEvent], object]
 
 #: Who is told of every breaker of this process.
@@ -111,6 +140,8 @@ class BreakerMetrics:
     than the window's limit. ``failure_rate`` and ``slow_rate`` are those of the
     window now, ``None`` without a window or calls in it. ``retry_after``:
     seconds until a probe is let through, ``None`` unless open by itself.
+    Of a shared breaker, state and failures are those that this process learned
+    last; ``alone``: its store cannot be reached.
     """
 
     name: str | None
@@ -129,3 +160,4 @@ class BreakerMetrics:
     failure_rate: float | None
     slow_rate: float | None
     retry_after: float | None
+    alone: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -23,11 +24,13 @@ from harness.resilience._breaker_events import (
     Outcome,
     StateChanged,
 )
+from harness.resilience._breaker_ticket import Ticket
 from harness.resilience._listeners import logger, notify
 from harness.resilience.errors import Classification, PermanentError, TransientError, classify
-from harness.resilience.windows import Window
+from harness.resilience.windows import CountWindow, QuickTally, TimeWindow, Window
 
 if TYPE_CHECKING:
+    from harness.resilience._breaker_shared import SharedPart
     from harness.resilience.breaker import CircuitBreaker
 
 __all__ = ["BreakerState", "CircuitBreakerOpenException", "Errors", "Ticket"]
@@ -48,18 +51,6 @@ class CircuitBreakerOpenException(TransientError):
     def __init__(self, *args: object, breaker: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(*args, retry_after=retry_after)
         self.breaker = breaker
-
-
-class Ticket:
-    """A call that was let in."""
-
-    __slots__ = ("began", "generation", "number", "state")
-
-    def __init__(self, state: CircuitState, generation: int, number: int, began: float | None) -> None:
-        self.state = state
-        self.generation = generation
-        self.number = number
-        self.began = began
 
 
 class BreakerState:
@@ -86,6 +77,7 @@ class BreakerState:
         self.recovery_growth = 1.0
         self.recovery_timeout_max: float | None = None
         self.half_open_timeout: float | None = None
+        self._shared: SharedPart | None = None
         self._window = window
         self._tally = window.tally() if window is not None else None
         self._listeners = tuple(listeners)
@@ -105,6 +97,16 @@ class BreakerState:
         self._numbers = count(1)
         self._count_success = count().__next__  # atomic without a lock
         self._success_reads = 0
+        self._note_success: Callable[[], object] = self._count_success  # how the short way counts
+        # Successes of the short way that the window has not seen yet, in a window that can take them later.
+        self._quick = self._quick_tally()
+        self._folded = 0
+        self._slot_at = self._changed_at
+        self._slot_end = math.inf
+        if self._quick is not None:
+            self._slot_end = self._quick.slot_end(self._slot_at)
+            if self._slot_end < math.inf:
+                self._note_success = self._note_in_time
         self._counts = dict.fromkeys(("failure", "ignored", "rejected", "slow", "stale", "opened"), 0)
         # The generation while a success has nothing to do but be counted, else 0: one read decides.
         self._plain = 0
@@ -114,6 +116,11 @@ class BreakerState:
 
     def _admit(self) -> Ticket:
         """Let a call in, or raise ``CircuitBreakerOpenException``."""
+        shared = self._shared
+        if shared is not None:
+            decided = shared.admit()
+            if decided is not None:
+                return decided
         now = self._now()
         with self._lock:
             if self._mode == "normal":
@@ -124,6 +131,8 @@ class BreakerState:
                 if state is _HALF_OPEN:
                     self._probes += 1
                 ticket = Ticket(state, generation, next(self._numbers), now)
+                if shared is not None:
+                    shared.stamp(ticket)
                 if self._listeners or WATCHERS:
                     self._outbox.append(CallBegan(self._self, ticket.number, state, generation))
             else:
@@ -185,24 +194,66 @@ class BreakerState:
         took = now - ticket.began if ticket.began is not None else 0.0
         limit = self._window.slow_call_seconds if self._window is not None else None
         slow = limit is not None and outcome != "ignored" and took > limit
+        shared = self._shared
+        ended = None
+        if shared is not None or self._listeners or WATCHERS:
+            began = (ticket.state, ticket.generation)
+            facts = (ticket.number, outcome, *began, error, classification, took)
+            ended = CallEnded(self._self, *facts, slow=slow, shared=bool(ticket.call))
+        if shared is not None and ended is not None and ticket.call:
+            shared.finish(ticket, outcome, slow=slow, error=error, ended=ended)
+            return
         with self._lock:
-            if outcome == "success":
-                self._count_success()
-            else:
-                self._counts[outcome] += 1
-            self._counts["slow"] += slow
-            if self._listeners or WATCHERS:
-                began = (ticket.state, ticket.generation)
-                self._outbox.append(CallEnded(self._self, ticket.number, outcome, *began, error, classification, took))
-            if outcome == "failure":
-                self._failed_at = time.time()
-            if ticket.generation != self._generation:
+            self._count_outcome(outcome, slow)
+            if ended is not None and (self._listeners or WATCHERS):
+                self._outbox.append(ended)
+            if ticket.generation != self._generation or (shared is not None and not shared.current(ticket)):
                 self._counts["stale"] += 1
             elif self._state is _CLOSED and self._mode == "normal":
                 self._count_closed(outcome, slow, now)
             elif self._state is _HALF_OPEN:
                 self._count_probe(outcome, slow, now, error)
         self._deliver()
+
+    def _quick_tally(self) -> QuickTally | None:
+        """The tally, if a success without failures before it can wait to be added: nothing has to be timed then."""
+        window, tally = self._window, self._tally
+        quick = isinstance(window, (CountWindow, TimeWindow)) and window.slow_call_seconds is None
+        return cast("QuickTally", tally) if quick else None
+
+    def _note_in_time(self) -> None:
+        if self._now() >= self._slot_end:
+            with self._lock:
+                self._fold(self._now())
+        self._count_success()
+
+    def _fold(self, now: float) -> None:
+        """Add the successes of the short way to the window. Under the lock."""
+        if self._quick is None:
+            return
+        total = self._successes()
+        if total > self._folded:
+            self._quick.add_successes(self._slot_at, total - self._folded)
+            self._folded = total
+        self._slot_at = now
+        self._slot_end = self._quick.slot_end(now)
+
+    def _successes(self) -> int:
+        """How many were counted. Under the lock: a count can only be read by counting, which is taken off again."""
+        successes = self._count_success() - self._success_reads
+        self._success_reads += 1
+        return successes
+
+    def _count_outcome(self, outcome: Outcome, slow: bool) -> None:
+        """For :meth:`metrics`. Under the lock."""
+        if outcome == "success":
+            self._count_success()
+            self._folded += 1  # the window is told apart
+        else:
+            self._counts[outcome] += 1
+        self._counts["slow"] += slow
+        if outcome == "failure":
+            self._failed_at = time.time()
 
     def _judge(self, ticket: Ticket, error: BaseException) -> tuple[Outcome, Classification | None]:
         expected = isinstance(error, self.expected_exception)
@@ -233,8 +284,10 @@ class BreakerState:
             return
         failed = outcome == "failure"
         if self._tally is not None and self._window is not None:
+            self._fold(now)
             self._tally.add(now, failed, slow)
-            reason = self._window.verdict(*self._tally.counts(now))
+            calls, self._failures, late = self._tally.counts(now)
+            reason = self._window.verdict(calls, self._failures, late)
             if reason is not None:
                 self._change(_OPEN, now, reason)
         elif not failed:
@@ -268,7 +321,7 @@ class BreakerState:
         self._changed_at = now
         self._probes = self._probe_successes = 0
         if after is _OPEN:
-            self._counts["opened"] += 1
+            self._counts["opened"] += before is not _OPEN
         elif after is _CLOSED:
             self._clear()
         self._refresh()
@@ -279,13 +332,19 @@ class BreakerState:
         self._failures = self._failed_recoveries = 0
         if self._tally is not None:
             self._tally.clear()
+            self._folded = self._successes()
 
     def _force(self, after: CircuitState, mode: Mode, reason: str) -> None:
-        """A person decides. Already there: an open time begins again, counts of a closed breaker are cleared."""
+        """A person decides. Already there: an open time begins again, counts of a closed breaker are cleared.
+
+        A shared breaker's store is told; while it cannot be reached, this process goes by it until it can.
+        """
+        if self._shared is not None and self._shared.force(after, mode, reason):
+            return
         now = self._now()
         with self._lock:
-            self._mode = mode
-            if self._state is not after:
+            if self._state is not after or self._mode != mode:
+                self._mode = mode
                 self._change(after, now, reason)
             else:
                 self._changed_at = now
@@ -315,13 +374,14 @@ class BreakerState:
                 self.recovery_timeout = recovery_timeout
             if self._listeners or WATCHERS:
                 self._outbox.append(LimitsChanged(self._self, self.failure_threshold, self.recovery_timeout))
-            closed = self._state is _CLOSED and self._mode == "normal" and self._tally is None
+            own = self._shared is None or self._shared.alone  # else the store compares, at the next failure
+            closed = own and self._state is _CLOSED and self._mode == "normal" and self._tally is None
             if closed and self._failures >= self.failure_threshold:
                 self._change(_OPEN, now, f"{self._failures} consecutive failures, more than the new threshold allows")
         self._deliver()
 
     def _refresh(self) -> None:
-        simple = self._tally is None and not self._listeners
+        simple = (self._tally is None or self._quick is not None) and not self._listeners and self._shared is None
         self._plain = self._generation if simple and self._state is _CLOSED else 0
 
     # Telling
@@ -350,16 +410,19 @@ class BreakerState:
         """The breaker now, and what it has counted since it was made."""
         now = self._now()
         with self._lock:
-            successes = self._count_success() - self._success_reads
-            self._success_reads += 1
+            self._fold(now)
+            successes = self._successes()
+            alone = self._shared is not None and self._shared.alone
             calls, failures, slow = self._tally.counts(now) if self._tally is not None else (0, 0, 0)
+            if self._tally is None or (self._shared is not None and not alone):
+                failures = self._failures
             counts = self._counts
             return BreakerMetrics(
                 name=self.name,
                 state=self._state,
                 mode=self._mode,
                 generation=self._generation,
-                failure_count=self._failures if self._tally is None else failures,
+                failure_count=failures,
                 successes=successes,
                 failures=counts["failure"],
                 ignored=counts["ignored"],
@@ -371,4 +434,5 @@ class BreakerState:
                 failure_rate=failures / calls if calls else None,
                 slow_rate=slow / calls if calls else None,
                 retry_after=self._wait(now),
+                alone=alone,
             )

@@ -42,6 +42,10 @@ class SlidingSums:
         sums[-1][1][place] += amount
         self.totals[place] += amount
 
+    def slot_end(self, now: float) -> float:
+        """When the slot of *now* ends."""
+        return (now // self._length + 1) * self._length
+
     def clear(self) -> None:
         self._sums.clear()
         self.totals = [0.0] * self._width

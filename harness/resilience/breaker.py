@@ -33,6 +33,7 @@ The rules:
   In a probe it proves nothing, and the breaker opens again. What is no
   ``Exception`` at all (an interrupt, a cancellation) frees the permit.
 * A success takes no lock as long as nothing failed before it.
+* With a ``store`` (:mod:`harness.resilience.breaker_store`) processes share one state.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from types import CoroutineType, TracebackType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from harness.resilience._breaker_events import (
     WATCHERS,
@@ -58,9 +59,16 @@ from harness.resilience._breaker_events import (
     LimitsChanged,
     Mode,
     StateChanged,
+    StoreChanged,
 )
-from harness.resilience._breaker_state import BreakerState, CircuitBreakerOpenException, Errors, Ticket
+from harness.resilience._breaker_state import BreakerState, CircuitBreakerOpenException, Errors
+from harness.resilience._breaker_ticket import Ticket
 from harness.resilience.windows import Window
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from harness.resilience.breaker_store import BreakerStore
 
 __all__ = [
     "BreakerCreated",
@@ -75,6 +83,7 @@ __all__ = [
     "Guard",
     "LimitsChanged",
     "StateChanged",
+    "StoreChanged",
     "watch_breakers",
 ]
 
@@ -110,7 +119,10 @@ class CircuitBreaker(BreakerState):
             never came back opens again; ``None``: it waits for them.
         ignore: replaces the rule about permanent errors: a class, a tuple of
             classes, or a function that says whether an error is to be ignored.
-        name: for people, metrics and histories.
+        name: for people, metrics and histories; with *store* what makes breakers one.
+        store: where processes share the state; without it each process has its own.
+        permit_seconds: how long a probe keeps its permit in the store; longer than a call takes.
+        store_pause: seconds without asking the store after it failed.
         listeners: told everything; one that fails is logged and changes nothing.
         clock: seconds that only go forward (``None``: ``time.monotonic``).
 
@@ -135,6 +147,9 @@ class CircuitBreaker(BreakerState):
         half_open_timeout: float | None = None,
         ignore: Errors | Callable[[BaseException], bool] | None = None,
         name: str | None = None,
+        store: BreakerStore | None = None,
+        permit_seconds: float = 30,
+        store_pause: float = 5,
         listeners: Iterable[BreakerListener] = (),
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -163,7 +178,22 @@ class CircuitBreaker(BreakerState):
         self.recovery_timeout_max = recovery_timeout_max
         self.half_open_timeout = half_open_timeout
         self.name = name
+        self._store = store
+        if store is not None:
+            self._share(store, permit_seconds, store_pause)
         self._created()
+
+    def _share(self, store: BreakerStore, permit_seconds: float, pause: float) -> None:
+        from harness.resilience._breaker_shared import SharedPart
+
+        _check_seconds("permit_seconds", permit_seconds)
+        _check_seconds("store_pause", pause)
+        if not self.name:
+            raise ValueError("a breaker with a store needs a name: those of one name are one")
+        if permit_seconds == 0:
+            raise ValueError("permit_seconds must be above 0: a probe would lose its permit as it gets it")
+        self._shared = SharedPart(self, store, self.name, permit_seconds=permit_seconds, pause=pause)
+        self._refresh()
 
     def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""
@@ -188,10 +218,10 @@ class CircuitBreaker(BreakerState):
             raise
         if type(result) is CoroutineType:
             raise _not_awaited(result)
-        if self._failures:
+        if self._failures or self._plain != generation:
             self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), None)
         else:
-            self._count_success()
+            self._note_success()
         return result
 
     def _call_watched(self, func: Callable[..., T], args: Any, kwargs: Any) -> T:
@@ -216,21 +246,50 @@ class CircuitBreaker(BreakerState):
         except BaseException as error:
             self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), error)
             raise
-        if self._failures:
+        if self._failures or self._plain != generation:
             self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), None)
         else:
-            self._count_success()
+            self._note_success()
         return result
 
     async def _call_watched_async(self, func: Callable[..., Awaitable[T]], args: Any, kwargs: Any) -> T:
-        ticket = self._admit()
+        ticket = await self._admit_async()
         try:
             result = await func(*args, **kwargs)
         except BaseException as error:
-            self._finish(ticket, error)
+            await self._finish_async(ticket, error)
             raise
-        self._finish(ticket, None)
+        await self._finish_async(ticket, None)
         return result
+
+    async def _admit_async(self) -> Ticket:
+        if self._shared is None:
+            return self._admit()
+        import asyncio
+
+        asking = asyncio.get_running_loop().run_in_executor(None, self._admit)
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(self._give_up)
+            raise
+
+    def _give_up(self, asking: asyncio.Future[Ticket]) -> None:
+        """The caller was cancelled while the store was asked: if it lets the call in, nobody makes it."""
+        import asyncio
+
+        if not asking.cancelled() and asking.exception() is None:
+            asking.get_loop().run_in_executor(None, self._finish, asking.result(), asyncio.CancelledError())
+
+    async def _finish_async(self, ticket: Ticket, error: BaseException | None) -> None:
+        if self._shared is None or not ticket.call:
+            self._finish(ticket, error)
+            return
+        import asyncio
+
+        # Shielded: what a call came to is told to the end, whoever is cancelled meanwhile.
+        telling = asyncio.get_running_loop().run_in_executor(None, self._finish, ticket, error)
+        await asyncio.shield(telling)
 
     def __call__(self, func: Callable[P, T]) -> Callable[P, T]:
         """Decorate *func* (a function or a coroutine function).
@@ -256,10 +315,10 @@ class CircuitBreaker(BreakerState):
                 except BaseException as error:
                     self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), error)
                     raise
-                if self._failures:
+                if self._failures or self._plain != generation:
                     self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), None)
                 else:
-                    self._count_success()
+                    self._note_success()
                 return result
 
             return cast("Callable[P, T]", async_wrapper)
@@ -276,10 +335,10 @@ class CircuitBreaker(BreakerState):
                 raise
             if type(result) is CoroutineType:
                 raise _not_awaited(result)
-            if self._failures:
+            if self._failures or self._plain != generation:
                 self._finish(Ticket(CircuitState.CLOSED, generation, 0, None), None)
             else:
-                self._count_success()
+                self._note_success()
             return result
 
         return wrapper
@@ -297,20 +356,26 @@ class CircuitBreaker(BreakerState):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._leave_block().__exit__(kind, error, traceback)
+
+    def _leave_block(self) -> Guard:
         blocks = _blocks.get()
         place = max((place for place, guard in enumerate(blocks) if guard.breaker is self), default=None)
         if place is None:
             raise RuntimeError("`with breaker` was left in another task or thread than it was entered in; use guard()")
         _blocks.set(blocks[:place] + blocks[place + 1 :])
-        blocks[place].__exit__(kind, error, traceback)
+        return blocks[place]
 
     async def __aenter__(self) -> Guard:
-        return self.__enter__()
+        guard = Guard(self)
+        await guard.__aenter__()
+        _blocks.set((*_blocks.get(), guard))
+        return guard
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.__exit__(kind, error, traceback)
+        await self._leave_block().__aexit__(kind, error, traceback)
 
     # Looking
 
@@ -341,9 +406,24 @@ class CircuitBreaker(BreakerState):
         return self._window
 
     @property
+    def store(self) -> BreakerStore | None:
+        """Where the state is shared."""
+        return self._store
+
+    @property
+    def permit_seconds(self) -> float | None:
+        """How long a probe keeps its permit in the store; ``None`` without one."""
+        return self._shared.permit_seconds if self._shared is not None else None
+
+    @property
+    def alone(self) -> bool:
+        """Whether this process goes by its own counts, because the store cannot be reached."""
+        return self._shared is not None and self._shared.alone
+
+    @property
     def failure_count(self) -> int:
-        """Consecutive failures; with a window, failures in it."""
-        if self._tally is None:
+        """Consecutive failures; with a window, failures in it. Of a shared state: as this process learned last."""
+        if self._tally is None or (self._shared is not None and not self._shared.alone):
             return self._failures
         with self._lock:
             return self._tally.counts(self._now())[1]
@@ -425,12 +505,16 @@ class Guard:
             self.breaker._finish(self._ticket, error)
 
     async def __aenter__(self) -> Guard:
-        return self.__enter__()
+        if self._ticket is not None:
+            raise RuntimeError("a guard stands for one call; ask the breaker for another one")
+        self._ticket = await self.breaker._admit_async()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.__exit__(kind, error, traceback)
+        if self._ticket is not None:
+            await self.breaker._finish_async(self._ticket, error)
 
 
 # The blocks that are open in this thread or task, the innermost last.

@@ -101,7 +101,7 @@ class CountWindow(_Rates):
     def mode(self) -> Literal["count", "time"]:
         return "count"
 
-    def tally(self) -> Tally:
+    def tally(self) -> QuickTally:
         return _CountTally(self.size)
 
 
@@ -127,8 +127,16 @@ class TimeWindow(_Rates):
     def mode(self) -> Literal["count", "time"]:
         return "time"
 
-    def tally(self) -> Tally:
+    def tally(self) -> QuickTally:
         return _TimeTally(self.seconds)
+
+
+class QuickTally(Tally, Protocol):
+    """A tally to which successes can be added late and many at once: they need no lock while nothing failed."""
+
+    def add_successes(self, now: float, number: int) -> None: ...
+
+    def slot_end(self, now: float) -> float: ...
 
 
 class _CountTally:
@@ -148,6 +156,15 @@ class _CountTally:
         calls.append((failed, slow))
         self._failures += failed
         self._slow += slow
+
+    def add_successes(self, now: float, number: int) -> None:
+        """So many calls at once that neither failed nor were slow."""
+        for _ in range(min(number, self._calls.maxlen or number)):
+            self.add(now, False, False)
+
+    def slot_end(self, now: float) -> float:
+        """Until when successes may wait to be added: it is their order that counts."""
+        return math.inf
 
     def counts(self, now: float) -> tuple[int, int, int]:
         return len(self._calls), self._failures, self._slow
@@ -169,6 +186,14 @@ class _TimeTally:
             self._sums.add(now, 1, 1)
         if slow:
             self._sums.add(now, 2, 1)
+
+    def add_successes(self, now: float, number: int) -> None:
+        """So many calls at once that neither failed nor were slow."""
+        self._sums.add(now, 0, number)
+
+    def slot_end(self, now: float) -> float:
+        """Until when successes may wait to be added as those of *now*."""
+        return self._sums.slot_end(now)
 
     def counts(self, now: float) -> tuple[int, int, int]:
         calls, failures, slow = self._sums.advance(now)
