@@ -3,7 +3,8 @@
 * :mod:`~harness.resilience.errors`: which errors pass with time and which never will
 * :mod:`~harness.resilience.retry`, :mod:`~harness.resilience.backoff`,
   :mod:`~harness.resilience.budget`: retries and their limits
-* :mod:`~harness.resilience.breaker`, :mod:`~harness.resilience.windows`: circuit breaker
+* :mod:`~harness.resilience.breaker`, :mod:`~harness.resilience.windows`,
+  :mod:`~harness.resilience.breaker_store`: circuit breaker
 * :mod:`~harness.resilience.dlq`, :mod:`~harness.resilience.envelope`: dead-letter queue handler and its envelope
 * :mod:`~harness.resilience.redrive`: analysis of a dead-letter queue, and replay
 * :mod:`~harness.resilience.poison`: messages that fail again and again, and their quarantine
@@ -44,6 +45,12 @@ if TYPE_CHECKING:
     )
     from harness.resilience.breaker import (
         watch_breakers as watch_breakers,
+    )
+    from harness.resilience.breaker_store import (
+        BreakerStore as BreakerStore,
+    )
+    from harness.resilience.breaker_store import (
+        RedisBreakerStore as RedisBreakerStore,
     )
     from harness.resilience.budget import (
         AdaptiveThrottle as AdaptiveThrottle,
@@ -236,6 +243,7 @@ if TYPE_CHECKING:
 _MODULES: dict[str, tuple[str, ...]] = {
     "backoff": ("Constant", "Custom", "Exponential", "Fibonacci"),
     "breaker": ("CircuitBreaker", "CircuitBreakerOpenException", "CircuitState", "watch_breakers"),
+    "breaker_store": ("BreakerStore", "RedisBreakerStore"),
     "budget": ("AdaptiveThrottle", "LocallyThrottledError", "RetryQuota", "RetryRatio"),
     "errors": (
         "AuthenticationError",

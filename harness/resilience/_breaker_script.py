@@ -27,7 +27,7 @@ local function text(number) return string.format('%.0f', number) end
 
 local held = redis.call('HMGET', hash, 'state', 'generation', 'mode', 'since', 'open_for', 'reopened', 'successes')
 local s = {
-  state = held[1] or 'closed', generation = tonumber(held[2] or 0), mode = held[3] or 'normal',
+  state = held[1] or 'closed', generation = tonumber(held[2] or 1), mode = held[3] or 'normal',
   since = tonumber(held[4] or now), open_for = tonumber(held[5] or 0), reopened = tonumber(held[6] or 0),
   successes = tonumber(held[7] or 0)
 }
@@ -38,9 +38,8 @@ if s.generation < ask.known.generation then
   redis.call('DEL', hash, probes, calls, failed, slow)
   s.state, s.generation, s.mode = ask.known.state, ask.known.generation, ask.known.mode
   s.since, s.open_for, s.reopened, s.successes = now, ask.known.left, ask.known.reopened, 0
-  dirty = s.generation > 1 or s.state ~= 'closed' or s.mode ~= 'normal'
+  dirty = true
 end
-s.generation = math.max(1, s.generation)
 if s.since > now then  -- the server's clock went back: the time counts from now
   s.since = now
   dirty = true

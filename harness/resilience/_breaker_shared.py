@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from harness.resilience._breaker_events import (
     WATCHERS,
@@ -45,13 +45,13 @@ class SharedPart:
         self, breaker: BreakerState, store: BreakerStore, name: str, *, permit_seconds: float, pause: float
     ) -> None:
         window = breaker._window
-        if window is not None and not isinstance(window, (CountWindow, TimeWindow)):
+        if window is not None and type(window) not in (CountWindow, TimeWindow):
             raise ValueError(f"a shared breaker's window is a CountWindow or a TimeWindow, not {window!r}")
         self.store = store
         self.permit_seconds = permit_seconds
         self._breaker = breaker
         self._name = name
-        self._window = window
+        self._window = cast("CountWindow | TimeWindow | None", window)
         self._pause = pause
         self._me = uuid.uuid4().hex  # of this object, in this process
         self._numbers = count(1)

@@ -218,7 +218,8 @@ class BreakerState:
     def _quick_tally(self) -> QuickTally | None:
         """The tally, if a success without failures before it can wait to be added: nothing has to be timed then."""
         window, tally = self._window, self._tally
-        quick = isinstance(window, (CountWindow, TimeWindow)) and window.slow_call_seconds is None
+        # A class derived from these may judge by other rules.
+        quick = type(window) in (CountWindow, TimeWindow) and window is not None and window.slow_call_seconds is None
         return cast("QuickTally", tally) if quick else None
 
     def _note_in_time(self) -> None:

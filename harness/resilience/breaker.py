@@ -41,6 +41,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
@@ -279,7 +280,9 @@ class CircuitBreaker(BreakerState):
         import asyncio
 
         if not asking.cancelled() and asking.exception() is None:
-            asking.get_loop().run_in_executor(None, self._finish, asking.result(), asyncio.CancelledError())
+            given_up = (asking.result(), asyncio.CancelledError())
+            # A thread of its own: the loop and its executor may be at their end.
+            threading.Thread(target=self._finish, args=given_up, name="breaker-give-up").start()
 
     async def _finish_async(self, ticket: Ticket, error: BaseException | None) -> None:
         if self._shared is None or not ticket.call:
