@@ -114,6 +114,8 @@ TWINS = [
         "alarm.state",
         {"handler": broken.pays, "duration": 3000},
     ),
+    Twin("degradation-under-overload", broken.degrades_without_hysteresis, "no-flapping", "degradation.level"),
+    Twin("retry-storm-with-budget", broken.retries_without_a_budget, "not-metastable", "fault.end"),
     Twin("botocore-retries-alone", broken.dies_of_the_first_error, "not-stuck", "send"),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from typing import Any
 
@@ -16,9 +17,13 @@ from harness.points import effect
 from harness.resilience import (
     CircuitBreaker,
     CircuitBreakerOpenException,
+    Constant,
     ConsumerOptions,
+    Hysteresis,
     PermanentError,
     ResilientConsumer,
+    Retry,
+    ServiceDegradationManager,
     json_body,
 )
 
@@ -359,3 +364,46 @@ def alarm_that_takes_silence_for_an_outage(env: Any) -> None:
     cloudwatch = boto3.client("cloudwatch")
     _error_alarm(cloudwatch, Namespace="Messaging/Errors", Statistic="Sum", TreatMissingData="breaching")
     _consume(env, _tells_each_error(cloudwatch, []))
+
+
+def degrades_without_hysteresis(env: Any) -> None:
+    """The level follows each reading at once, up and down: what it switches off makes it switch it on again."""
+    shop = env.http_url("shop")
+    degradation = ServiceDegradationManager(
+        features=["recommendations"],
+        thresholds={"queue_depth": (50, 100, 400, 10_000)},
+        hysteresis=Hysteresis(rise_seconds=0, fall_seconds=0, dwell_seconds=0, recovery_share=1, growth=1),
+        window=5,
+        interval=1,
+        queue_interval=1,
+        name="shop",
+    )
+
+    def handle(message: dict[str, Any]) -> None:
+        if degradation.features.enabled("recommendations"):
+            requests.get(f"{shop}/recommendations", timeout=5).raise_for_status()
+        requests.post(f"{shop}/charges", json=json_body(message), timeout=5).raise_for_status()
+
+    ResilientConsumer(
+        env.queue_url("orders"),
+        handle,
+        dlq_url=env.queue_url("orders-dlq"),
+        degradation=degradation,
+        breaker=CircuitBreaker(failure_threshold=8, recovery_timeout=5, name="shop"),
+        max_receives=50,
+        retry_delay=lambda receives: min(60, 2**receives),
+        options=ConsumerOptions(concurrency=4),
+    ).run()
+
+
+def retries_without_a_budget(env: Any) -> None:
+    """Ten tries for each order, whatever the service can bear: the storm outlives what began it."""
+    ResilientConsumer(
+        env.queue_url("orders"),
+        _charging(env),
+        dlq_url=env.queue_url("orders-dlq"),
+        retry=Retry(Constant(0.2), max_retries=9, name="payments"),
+        max_receives=1_000,
+        retry_delay=lambda receives: random.uniform(20, 40),
+        options=ConsumerOptions(concurrency=16),
+    ).run()

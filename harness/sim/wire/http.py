@@ -213,6 +213,7 @@ class HttpSocket(StreamSocket):
     def _carry_out_later(self, seconds: float, request: HttpRequest, keep_alive: bool) -> None:
         def arrive() -> None:
             response = self._world.http.carry_out(request)
+            self._refused(response)
             self._due_after = request
             self._send(response, request.method, keep_alive)
 
@@ -227,6 +228,7 @@ class HttpSocket(StreamSocket):
         elif isinstance(verdict, Answer):
             self._answer_with(verdict, request, keep_alive)
         else:
+            self._refused(response)
             late_us = round(verdict.seconds * 1_000_000) if isinstance(verdict, Slow) else 0
             self._send(response, request.method, keep_alive, late_us)
 
@@ -258,6 +260,11 @@ class HttpSocket(StreamSocket):
         self.deliver(data, self._kernel.now_us + self._half_us + late_us)
         if not keep_alive:
             self.end()
+
+    def _refused(self, response: HttpResponse) -> None:
+        """The stub itself is overloaded or broken: for the caller that is a failed call, like a fault's answer."""
+        if response.status >= 500 or response.status == 429:
+            self._failed(str(response.status))
 
     def _break(self, verdict: Refused | Reset) -> None:
         self._failed("ConnectionError")
