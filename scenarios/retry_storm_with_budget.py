@@ -5,8 +5,8 @@ makes nine more calls, and the calls are what it fails of. The budget that all t
 retries are at most a tenth of the calls. Without it the storm outlives its cause, and the workload.
 
 Why it can stay down: the service does 10 units of work a second. An order that it serves is one unit. What would have
-to wait for more than half a second it refuses with 503, and a refusal costs half a unit: the connection, the request and
-the caller's identity are dealt with before it can say no. At 20 calls a second nothing is left to serve anybody with;
+to wait for more than half a second it refuses with 503, and a refusal costs half a unit: the connection, the request
+and the caller's identity are dealt with before it can say no. At 20 calls a second nothing is left to serve anybody with;
 six orders a second, ten tries each, are 60.
 """
 
