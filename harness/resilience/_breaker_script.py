@@ -37,7 +37,8 @@ local dirty = false
 if s.generation < ask.known.generation then
   redis.call('DEL', hash, probes, calls, failed, slow)
   s.state, s.generation, s.mode = ask.known.state, ask.known.generation, ask.known.mode
-  s.since, s.open_for, s.reopened, s.successes = now, ask.known.left, ask.known.reopened, 0
+  s.since, s.open_for = now - (ask.known.open_for - ask.known.left), ask.known.open_for
+  s.reopened, s.successes = ask.known.reopened, 0
   dirty = true
 end
 if s.since > now then  -- the server's clock went back: the time counts from now
@@ -64,7 +65,7 @@ local function reopen(reason)
   change('open', reason)
 end
 
-if s.mode == 'normal' then
+if s.mode == 'normal' and ask.kind == 'admit' then
   if s.state == 'open' and now - s.since >= s.open_for and ask.early ~= s.generation then
     change('half_open', 'recovery timeout passed')
   elseif s.state == 'half_open' then
@@ -183,7 +184,7 @@ end
 local left = -1
 if s.state == 'open' and s.mode == 'normal' then left = math.max(0, s.since + s.open_for - now) end
 local answer = {
-  s.state, text(s.generation), s.mode, yes, redis.call('ZCARD', failed), text(s.reopened), text(left)
+  s.state, text(s.generation), s.mode, yes, redis.call('ZCARD', failed), text(s.reopened), text(s.open_for), text(left)
 }
 for generation = math.max(ask.known.generation + 1, s.generation - 7), s.generation do
   local line = redis.call('HGET', hash, 'change:' .. text(generation))

@@ -62,6 +62,7 @@ class SharedPart:
         self._state = CircuitState.CLOSED
         self._generation = 0
         self._mode: Mode = "normal"
+        self._open_for = 0.0
         self._open_until = 0.0
         self._reopened = 0
 
@@ -178,7 +179,7 @@ class SharedPart:
 
     def _known(self, now: float) -> Known:
         left = max(0.0, self._open_until - now) if self._state is _OPEN else 0.0
-        return Known(self._state, self._generation, self._mode, left, self._reopened)
+        return Known(self._state, self._generation, self._mode, self._open_for, left, self._reopened)
 
     def _still_open(self, now: float) -> bool:
         """Whether a call can be refused without asking: it is open by the clock here, and was so a moment ago."""
@@ -253,6 +254,7 @@ class SharedPart:
         breaker._probes = breaker._probe_successes = 0
         if view.left is not None:
             self._open_until = now + view.left
+            self._open_for = view.open_for
             whole = breaker._open_seconds()
             breaker._changed_at = self._open_until - whole if math.isfinite(whole) else now
 

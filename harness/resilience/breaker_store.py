@@ -66,11 +66,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the asker knew last. ``generation`` 0: nothing. ``left``: seconds of open time by its own clock."""
+    """What the asker knew last. ``generation`` 0: nothing. ``left``: of ``open_for`` seconds, by its own clock."""
 
     state: CircuitState = CircuitState.CLOSED
     generation: int = 0
     mode: Mode = "normal"
+    open_for: float = 0.0
     left: float = 0.0
     reopened: int = 0
 
@@ -115,8 +116,8 @@ class Change:
 class View:
     """The state after a question. ``yes``: let in; or the report counted. ``failures``: in a row, or in the window.
 
-    ``left``: seconds until a probe is let through, ``None`` where time alone
-    does not decide. ``reopened``: recoveries that failed since it was last
+    ``left``: of ``open_for`` seconds, until a probe is let through; ``None`` where
+    time alone does not decide. ``reopened``: recoveries that failed since it was last
     closed. ``changes``: the latest ones that the asker does not know, in order.
     """
 
@@ -126,6 +127,7 @@ class View:
     yes: bool
     failures: int = 0
     reopened: int = 0
+    open_for: float = 0.0
     left: float | None = None
     changes: tuple[Change, ...] = ()
 
@@ -184,6 +186,7 @@ class RedisBreakerStore:
                 "state": known.state.value,
                 "generation": known.generation,
                 "mode": known.mode,
+                "open_for": _us(known.open_for),
                 "left": _us(known.left),
                 "reopened": known.reopened,
             },
@@ -234,7 +237,7 @@ def _limits(limits: Limits) -> dict[str, Any]:
 
 
 def _view(answer: list[Any]) -> View:
-    state, generation, mode, yes, failures, reopened, left, *rest = (text_of(part) for part in answer)
+    state, generation, mode, yes, failures, reopened, open_for, left, *rest = (text_of(part) for part in answer)
     changes = [
         Change(int(number), int(at) / 1_000_000, CircuitState(before), CircuitState(after), reason)
         for number, at, before, after, reason in zip(*[iter(rest)] * 5, strict=True)
@@ -246,6 +249,7 @@ def _view(answer: list[Any]) -> View:
         yes=yes == "1",
         failures=int(failures),
         reopened=int(reopened),
+        open_for=int(open_for) / 1_000_000,
         left=None if int(left) < 0 else int(left) / 1_000_000,
         changes=tuple(changes),
     )

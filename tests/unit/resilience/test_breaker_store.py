@@ -46,7 +46,7 @@ class Asker:
 
     def ask(self, question: Question) -> View:
         view = self.store.ask(self.name, question)
-        self.known = Known(view.state, view.generation, view.mode, view.left or 0.0, view.reopened)
+        self.known = Known(view.state, view.generation, view.mode, view.open_for, view.left or 0.0, view.reopened)
         return view
 
     def admit(self, call: str = "c", *, early: bool = False) -> View:
@@ -311,7 +311,7 @@ def test_a_state_is_kept_for_some_time_at_least() -> None:
 def test_an_open_time_that_grows_for_ever_stays_a_number(client: Any) -> None:
     """After a thousand failed recoveries the script still answers."""
     asker = Asker(client, Limits(failure_threshold=1, recovery_timeout=1, recovery_growth=2))
-    known = Known(HALF_OPEN, 5, "normal", 0, 1_000)
+    known = Known(HALF_OPEN, 5, "normal", 0, 0, 1_000)
     asker.ask(Question("admit", asker.limits, known, call="probe"))
     view = asker.report("probe", "failure", 5)
     assert (view.state, view.reopened) == (OPEN, 1_001)
