@@ -1,13 +1,13 @@
 """Twenty seconds of outage, and retries that keep the payment service down after it: a metastable failure.
 
-Ten tries for each order are harmless while the service works and enough to hold it down once it does not: each failure
-makes nine more calls, and the calls are what it fails of. The budget that all tries of a process share cuts this loop:
-retries are at most a tenth of the calls. Without it the storm outlives its cause, and the workload.
+Ten tries for each order are harmless while the service works and enough to hold it down once it does not: each
+failure makes nine more calls, and the calls are what it fails of. The budget that all tries of a process share cuts
+this loop: retries are at most a tenth of the calls. Without it the storm outlives its cause, and the workload.
 
 Why it can stay down: the service does 10 units of work a second. An order that it serves is one unit. What would have
 to wait for more than half a second it refuses with 503, and a refusal costs half a unit: the connection, the request
-and the caller's identity are dealt with before it can say no. At 20 calls a second nothing is left to serve anybody with;
-six orders a second, ten tries each, are 60.
+and the caller's identity are dealt with before it can say no. At 20 calls a second nothing is left to serve anybody
+with; six orders a second, ten tries each, are 60.
 """
 
 import random
