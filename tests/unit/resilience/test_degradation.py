@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -26,6 +26,7 @@ from harness.resilience.degradation import (
     watch_degradation,
 )
 from harness.resilience.errors import PermanentError, ServiceUnavailableError
+from harness.resilience.monitoring import ErrorMonitoring
 from tests.unit.resilience.sqs_fake import Clock, FakeSqs, aws_error
 
 MAIN = "https://sqs.example/1/orders"
@@ -544,6 +545,65 @@ class TestByItself:
         load(manager, clock, 30, failing=lambda n: True)
         assert received_in(manager, clock, 100) == pytest.approx(10, abs=1)
 
+    def test_a_backlog_assessed_by_hand(self) -> None:
+        """The two calls of a user's own loop know it, too: a level applied for a backlog alone stops no intake."""
+        clock = Clock()
+        manager = made(clock, processing_rate=20)
+        for metrics, rate in (
+            ({"queue_depth": 200_000, "error_rate": 0.01}, 20.0),
+            ({"queue_depth": 200_000, "error_rate": 0.3}, 0.1),
+            ({"queue_depth": 30_000}, 20.0),
+            ({"queue_depth": 30_000, "error_rate": 0.06}, 10.0),
+        ):
+            manager.apply_degradation(manager.assess_system_health(metrics))
+            assert received_in(manager, clock, 100) / 100 == pytest.approx(rate, rel=0.1)
+        manager.assess_system_health({"queue_depth": 200_000})
+        manager.apply_degradation(SEVERE)
+        assert received_in(manager, clock, 100) / 100 == pytest.approx(5, rel=0.1)
+
+    def test_a_backlog_is_worked_off_faster_and_faster(self) -> None:
+        """What was measured in quiet times is no bound: the rate grows while calls go well and are needed."""
+        clock = Clock()
+        manager, sqs = backlogged(clock, depth=15_000)
+        assert manager.current_level == LIGHT
+        first = manager.full_rate
+        served(manager, clock, 60)
+        assert manager.full_rate / first == pytest.approx(1.02**60, rel=0.2)
+        grown = manager.full_rate
+        sqs.attributes[MAIN]["ApproximateNumberOfMessages"] = "0"
+        served(manager, clock, 20)
+        assert manager.full_rate > grown
+
+    def test_a_rate_that_is_not_used_does_not_grow(self) -> None:
+        """Where little comes, that it goes well proves nothing about more."""
+        clock = Clock()
+        manager, _ = backlogged(clock, depth=15_000)
+        first = manager.full_rate
+        load(manager, clock, 100, every=5.0)
+        assert manager.full_rate <= first
+
+    def test_a_rate_that_was_too_much_is_taken_back(self) -> None:
+        """Errors under a grown rate: full speed is what succeeds now, and the level's share of that is allowed."""
+        clock = Clock()
+        manager, _ = backlogged(clock, depth=15_000)
+        served(manager, clock, 60)
+        grown = manager.full_rate
+        served(manager, clock, 30, failing=lambda n: n % 3 == 0)
+        assert manager.full_rate < 0.8 * grown
+        admitted = received_in(manager, clock, 20) / 20
+        assert admitted < 0.5 * grown
+
+    def test_no_calls_do_not_start_intake_again(self) -> None:
+        """In emergency mode a window that has run empty is no proof: intake stands until the level falls."""
+        clock = Clock()
+        manager, _ = backlogged(clock, depth=15_000, shedding=Shedding(probe_seconds=None))
+        load(manager, clock, 60, failing=lambda n: True)
+        assert manager.current_level == EMERGENCY
+        while manager.current_level == EMERGENCY:
+            assert manager.admission().wait > 0
+            ticks(manager, clock, 5)
+        assert received_in(manager, clock, 20) > 0
+
     def test_shed_messages_still_wait(self) -> None:
         """What was shed is hidden from the queue's depth, and counts as waiting until it is back."""
         clock = Clock()
@@ -863,6 +923,24 @@ class TestTelling:
         assert isinstance(first, LevelChanged)
         assert (first.before, first.after, first.by_hand) == (NORMAL, LIGHT, True)
 
+    def test_monitoring_counts_changes_of_level(self) -> None:
+        """ErrorMonitoring.watch() counts each level that is entered, as an event and not as an error."""
+        counted: list[tuple[str, Mapping[str, str]]] = []
+
+        class Exporter:
+            def count(self, metric: str, dimensions: Mapping[str, str], number: int) -> None:
+                counted.append((metric, dimensions))
+
+        stop = ErrorMonitoring(exporters=[Exporter()], publish=False, service_name="orders").watch()
+        try:
+            manager = ServiceDegradationManager()
+            manager.apply_degradation(EMERGENCY)
+            manager.apply_degradation(NORMAL)
+        finally:
+            stop()
+        assert [metric for metric, _ in counted] == ["EventCount"] * 2
+        assert [named["Event"] for _, named in counted] == ["Degradation:emergency_mode", "Degradation:normal"]
+
     def test_a_listener_may_ask_and_act(self) -> None:
         """Listeners are called outside the lock, in order, also where they change the level themselves."""
         order: list[str] = []
@@ -954,23 +1032,67 @@ def ticks(manager: ServiceDegradationManager, clock: Clock, seconds: float) -> N
 
 
 def load(
-    manager: ServiceDegradationManager, clock: Clock, seconds: float, failing: Callable[[int], bool] = lambda n: False
+    manager: ServiceDegradationManager,
+    clock: Clock,
+    seconds: float,
+    failing: Callable[[int], bool] = lambda n: False,
+    every: float = 0.2,
 ) -> None:
-    """Five calls a second, each of which fails or not."""
+    """A call *every* so many seconds, each of which fails or not."""
 
     def handle(n: int) -> None:
         if failing(n):
             raise ServiceUnavailableError("down")
 
     call = manager.measured(handle)
-    for n in range(int(seconds * 5)):
+    looked = clock.now
+    for n in range(int(seconds / every)):
         try:
             call(n)
         except ServiceUnavailableError:
             clock.advance(0)
-        clock.advance(0.2)
-        if n % 25 == 24:
+        clock.advance(every)
+        if clock.now - looked >= 5:
+            looked = clock.now
             manager.tick()
+
+
+def served(
+    manager: ServiceDegradationManager, clock: Clock, seconds: float, failing: Callable[[int], bool] = lambda n: False
+) -> None:
+    """A consumer that handles whatever it is given, as soon as it is."""
+
+    def handle(n: int) -> None:
+        if failing(n):
+            raise ServiceUnavailableError("down")
+
+    call, end, looked, number = manager.measured(handle), clock.now + seconds, clock.now, 0
+    while clock.now < end:
+        admission = manager.admission()
+        for _ in range(0 if admission.wait else admission.limit):
+            number += 1
+            manager.listener(ConsumerEvent("received", MAIN))
+            try:
+                call(number)
+            except ServiceUnavailableError:
+                clock.advance(0)
+        clock.advance(0.05)
+        if clock.now - looked >= 5:
+            looked = clock.now
+            manager.tick()
+
+
+def backlogged(clock: Clock, depth: int, **keywords: Any) -> tuple[ServiceDegradationManager, FakeSqs]:
+    """A manager that has seen five calls a second, and whose queue has so many messages since fifteen seconds."""
+    sqs = FakeSqs(clock)
+    sqs.attributes[MAIN] = {"ApproximateNumberOfMessages": "0"}
+    manager = made(clock, **keywords)
+    manager.start(sqs, MAIN)
+    manager.stop()
+    load(manager, clock, 60)
+    sqs.attributes[MAIN]["ApproximateNumberOfMessages"] = str(depth)
+    load(manager, clock, 26)
+    return manager, sqs
 
 
 def received_in(manager: ServiceDegradationManager, clock: Clock, seconds: float) -> int:
