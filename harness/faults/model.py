@@ -243,6 +243,16 @@ _STORE_ROWS: tuple[Weakening, ...] = (
         plan=_plan(_fault("redis", "flushed", start=30)),
         parameters={"undone_excused": True},
     ),
+    Weakening(
+        name="what a shared breaker's store forgot",
+        invariants=("breaker-opens", "breaker-half-open-permits"),
+        under=(_kinds("redis", "flushed", "failover"),),
+        to="as before, but failures and probes that a shared breaker's store had counted before it lost data are none",
+        why="The store is the only one that knows of the failures and the probes of all processes; what it has "
+        "confirmed and lost again nobody can count.",
+        plan=_plan(_fault("redis", "failover", start=20, lost_seconds=5)),
+        parameters={"losses_excused": True},
+    ),
 )
 
 _DEAD_LETTER_EXCUSES = (

@@ -10,6 +10,8 @@ before, and is no offence.
 
 from __future__ import annotations
 
+import math
+
 from harness.history import Event
 from harness.invariants.base import Verdict
 from harness.invariants.breaker_book import Breaker, BreakerInvariant, Change
@@ -23,6 +25,12 @@ __all__ = [
     "BreakerStaysOpen",
     "BreakerTransitions",
 ]
+
+#: Faults after which a store does not know what it has confirmed.
+STORE_LOSSES = frozenset({"flushed", "failover"})
+
+#: For so long an answer from before the loss can be under way, in seconds.
+ANSWER_S = 5.0
 
 _LEGAL = {("closed", "open"), ("open", "half_open"), ("half_open", "open"), ("half_open", "closed")}
 
@@ -72,13 +80,16 @@ class BreakerOpens(BreakerInvariant):
 
     With a window: not before its rate of failures (or of slow calls) is
     reached, and then before the next call. Only calls that began in the
-    present closed state count.
+    present closed state count. *losses_excused*: what a shared breaker's store
+    has lost need not count.
     """
 
     name = "breaker-opens"
 
-    def __init__(self) -> None:
+    def __init__(self, losses_excused: bool = False) -> None:
         super().__init__()
+        self._losses_excused = losses_excused
+        self._lost_t = -math.inf  # when a store last lost data
         self._judged = 0
         self._unknown: dict[str, str] = {}  # title -> what is not known
 
@@ -110,6 +121,10 @@ class BreakerOpens(BreakerInvariant):
                 *evidence,
             )
 
+    def on_fault_strike(self, event: Event) -> None:
+        if self._losses_excused and event.get("fault_kind") in STORE_LOSSES:
+            self._lost_t = event["t"]
+
     def on_breaker_begin(self, event: Event) -> None:
         super().on_breaker_begin(event)
         self._still_closed(event, began=True)
@@ -137,7 +152,8 @@ class BreakerOpens(BreakerInvariant):
         threshold = breaker.failure_threshold
         failures = breaker.failures
         if breaker.shared is not None:
-            failures = [] if breaker.shared.doubtful else breaker.shared.sure
+            sure = [] if breaker.shared.doubtful else breaker.shared.sure
+            failures = [failure for failure in sure if failure.t > self._lost_t + ANSWER_S]
         if threshold is None or len(failures) < threshold + (not began):
             return
         if failures[threshold - 1].t >= event["t"]:
@@ -237,13 +253,16 @@ class BreakerHalfOpenPermits(BreakerInvariant):
 
     A probe through a breaker that processes share counts for half of the time
     for which it keeps its permit: what becomes of it after that, or of its
-    process, nobody need know.
+    process, nobody need know. *losses_excused*: nor one that the breaker's
+    store has lost.
     """
 
     name = "breaker-half-open-permits"
 
-    def __init__(self) -> None:
+    def __init__(self, losses_excused: bool = False) -> None:
         super().__init__()
+        self._losses_excused = losses_excused
+        self._lost_t = -math.inf
         self._probes: dict[tuple[str, str], dict[object, tuple[int, float]]] = {}  # breaker -> call -> its begin
         self._judged = 0
         self._blind: set[str] = set()
@@ -257,6 +276,8 @@ class BreakerHalfOpenPermits(BreakerInvariant):
             self._blind.add(f"the number of permits of {breaker.title} is not known")
             return
         self._judged += 1
+        if breaker.shared is not None and event["t"] <= self._lost_t + ANSWER_S:
+            return
         probes = self._probes.setdefault((breaker.process, breaker.name), {})
         probes[_call(event)] = (event["n"], event["t"])
         if breaker.permit_seconds is not None:
@@ -285,6 +306,13 @@ class BreakerHalfOpenPermits(BreakerInvariant):
         self._probes.pop((breaker.process, breaker.name), None)
 
     on_breaker_transition = on_breaker_created
+
+    def on_fault_strike(self, event: Event) -> None:
+        if self._losses_excused and event.get("fault_kind") in STORE_LOSSES:
+            self._lost_t = event["t"]
+            for place, breaker in self.book.breakers.items():
+                if breaker.shared is not None:
+                    self._probes.pop(place, None)
 
     def conclude(self) -> Verdict:
         if self.unobserved():

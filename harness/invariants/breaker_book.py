@@ -164,6 +164,8 @@ class BreakerBook(Book):
         process = event.get("process") or event["actor"]
         for breaker in self.breakers.values():
             if breaker.shared is not None:
+                # What its predecessor told last may not have been counted.
+                breaker.shared.lose(str(process), available=False)
                 breaker.shared.lose(str(process), available=True)
         for key in [key for key, breaker in self.breakers.items() if key[0] == process and breaker.shared is None]:
             del self.breakers[key]
@@ -237,7 +239,7 @@ class BreakerBook(Book):
             breaker.generation,
             bool(_BY_HAND.search(reason)),
             event.get("at"),
-            breaker.window is None or breaker.window.possible_t == event["t"],
+            breaker.window is None or breaker.window.allows(event["t"]),
             breaker.shared is not None and breaker.resulted,
             breaker.failures,
             breaker.at(event["t"]),

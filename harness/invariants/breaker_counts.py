@@ -46,7 +46,8 @@ class WindowCount:
         self._calls: deque[Result] = deque()
         self._failed = 0  # of them
         self._slow = 0
-        self.possible_t = -1.0  # when the window was last reason to open, as far as can be told
+        self._possible = False  # whether the window is reason to open, as far as can be told
+        self._possible_t = -1.0  # when it last was
         self.due: Result | None = None  # the call at which it had to open beyond doubt
 
     @staticmethod
@@ -64,11 +65,12 @@ class WindowCount:
             old = self._calls.popleft()
             self._failed -= old.outcome == "failure"
             self._slow -= old.slow
+        self._possible = False
         if not self._failed and not self._slow:
             return
         verdicts = list(self._verdicts(result.t))
         if any(verdicts):
-            self.possible_t = result.t
+            self._possible, self._possible_t = True, result.t
         if all(verdicts) and self.due is None:
             self.due = result
 
@@ -76,8 +78,12 @@ class WindowCount:
         """The state changed: counting begins anew."""
         self._calls.clear()
         self._failed = self._slow = 0
-        self.possible_t = -1.0
+        self._possible, self._possible_t = False, -1.0
         self.due = None
+
+    def allows(self, t: float) -> bool:
+        """Whether the breaker may open at *t*: by the latest call, or by one of the same instant."""
+        return self._possible or self._possible_t == t
 
     def _past(self, now: float) -> bool:
         """Whether the oldest call is certainly out of the window."""

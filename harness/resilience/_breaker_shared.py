@@ -57,8 +57,12 @@ class SharedPart:
         self._numbers = count(1)
         self._alone_until: float | None = None  # when to ask again; None: the store answers
         self._episode = 0
+        self._highest = 0  # generation of its own
         self._asked_at = -math.inf
         # The store's last answer.
+        self._epoch = ""
+        self._epoch_at = -math.inf  # when it was learned
+        self._began = CircuitState.CLOSED
         self._state = CircuitState.CLOSED
         self._generation = 0
         self._mode: Mode = "normal"
@@ -69,6 +73,15 @@ class SharedPart:
     @property
     def alone(self) -> bool:
         return self._alone_until is not None
+
+    @property
+    def epoch(self) -> str:
+        return self._epoch
+
+    @property
+    def began(self) -> CircuitState:
+        """The state in which the present epoch began."""
+        return self._began
 
     def current(self, ticket: Ticket) -> bool:
         """Whether a call that was let in without the store belongs to the time without it that lasts."""
@@ -103,11 +116,13 @@ class SharedPart:
             ticket = None
             with breaker._lock:
                 self._asked_at = asked
-                self._learn(view, now)
+                self._learn(view, asked, now)
                 if view.yes and not lapsed:
-                    ticket = Ticket(view.state, view.generation, next(breaker._numbers), now, call=call)
+                    ticket = Ticket(
+                        view.state, view.generation, next(breaker._numbers), now, call=call, epoch=view.epoch
+                    )
                     if breaker._listeners or WATCHERS:
-                        began = CallBegan(breaker._self, ticket.number, view.state, view.generation, shared=True)
+                        began = CallBegan(breaker._self, ticket.number, view.state, view.generation, shared=view.epoch)
                         breaker._outbox.append(began)
             breaker._deliver()
             if ticket is not None:
@@ -124,10 +139,10 @@ class SharedPart:
             breaker._count_outcome(outcome, slow)
             if breaker._listeners or WATCHERS:
                 breaker._outbox.append(ended)
-            now = breaker._now()
+            asked = breaker._now()
             unheard = self._alone_until is not None  # told so before: nobody takes it for counted
             idle = ticket.state is CircuitState.CLOSED and (outcome == "ignored" or self._mode == "disabled")
-            known = self._known(now)
+            known = self._known(asked)
         breaker._deliver()
         if unheard or idle or outcome == "rejected":
             return
@@ -137,6 +152,7 @@ class SharedPart:
                 self._limits(),
                 known,
                 call=ticket.call,
+                epoch=ticket.epoch,
                 generation=ticket.generation,
                 outcome=outcome,
                 slow=slow,
@@ -147,19 +163,20 @@ class SharedPart:
             return
         with breaker._lock:
             breaker._counts["stale"] += not view.yes
-            self._learn(view, breaker._now())
+            self._learn(view, asked, breaker._now())
         breaker._deliver()
 
     def force(self, state: CircuitState, mode: Mode, reason: str) -> bool:
         """Decide for all processes; ``False``: the store cannot be reached."""
         breaker = self._breaker
         with breaker._lock:
-            known = self._known(breaker._now())
+            asked = breaker._now()
+            known = self._known(asked)
         view = self._ask(Question("force", self._limits(), known, state=state, mode=mode, reason=reason))
         if view is None:
             return False
         with breaker._lock:
-            self._learn(view, breaker._now())
+            self._learn(view, asked, breaker._now())
         breaker._deliver()
         return True
 
@@ -179,7 +196,7 @@ class SharedPart:
 
     def _known(self, now: float) -> Known:
         left = max(0.0, self._open_until - now) if self._state is _OPEN else 0.0
-        return Known(self._state, self._generation, self._mode, self._open_for, left, self._reopened)
+        return Known(self._epoch, self._state, self._generation, self._mode, self._open_for, left, self._reopened)
 
     def _still_open(self, now: float) -> bool:
         """Whether a call can be refused without asking: it is open by the clock here, and was so a moment ago."""
@@ -197,10 +214,11 @@ class SharedPart:
         with breaker._lock:
             state = view.state if view is not None else self._state
             generation = view.generation if view is not None else self._generation
+            epoch = view.epoch if view is not None else self._epoch
             breaker._counts["rejected"] += 1
             wait = breaker._wait(now) if state is _OPEN else None
             if breaker._listeners or WATCHERS:
-                refusal = CallEnded(breaker._self, 0, "rejected", state, generation, None, None, 0.0, shared=True)
+                refusal = CallEnded(breaker._self, 0, "rejected", state, generation, None, None, 0.0, shared=epoch)
                 breaker._outbox.append(refusal)
         breaker._deliver()
         raise breaker._refusal(state, wait)
@@ -221,6 +239,8 @@ class SharedPart:
             self._alone_until = breaker._now() + self._pause
             if first:
                 self._episode += 1
+                # Above those of every earlier time alone, so that its late results are none of this one.
+                breaker._generation = self._highest = max(self._highest, breaker._generation) + 1
                 breaker._probes = breaker._probe_successes = breaker._failures = 0
                 if breaker._tally is not None:
                     breaker._tally.clear()
@@ -229,22 +249,26 @@ class SharedPart:
             logger.error("circuit breaker %r goes on without its store %s: %s", self._name, self.store.name, error)
         breaker._deliver()
 
-    def _learn(self, view: View, now: float) -> None:
-        """Take over what the store says. Under the lock."""
+    def _learn(self, view: View, asked: float, now: float) -> None:
+        """Take over what the store said to a question of *asked*. Under the lock."""
         breaker = self._breaker
-        if view.generation < self._generation:
+        newer = view.epoch != self._epoch
+        if asked < self._epoch_at if newer else view.generation < self._generation:
             return  # an answer that others have overtaken
         if self._alone_until is not None:
             self._alone_until = None
+            self._highest = max(self._highest, breaker._generation)
             logger.warning("circuit breaker %r has its store %s again", self._name, self.store.name)
             self._tell(True, None)
+        if newer:
+            self._epoch, self._began, self._generation, self._epoch_at = view.epoch, view.began, 1, now
         for change in view.changes:
             if change.generation > self._generation:
                 breaker._counts["opened"] += change.after is _OPEN and change.before is not _OPEN
                 if breaker._listeners or WATCHERS:
                     facts = (change.before, change.after, change.generation, change.reason)
-                    breaker._outbox.append(StateChanged(breaker._self, *facts, shared=True, at=change.at))
-        if view.generation > self._generation or view.state is not self._state:
+                    breaker._outbox.append(StateChanged(breaker._self, *facts, shared=view.epoch, at=change.at))
+        if newer or view.generation > self._generation:
             breaker._changed_at = now
         self._state = breaker._state = view.state
         self._generation = breaker._generation = view.generation
@@ -261,5 +285,5 @@ class SharedPart:
     def _tell(self, available: bool, error: Exception | None) -> None:
         breaker = self._breaker
         if breaker._listeners or WATCHERS:
-            event = StoreChanged(breaker._self, self.store.name, available, breaker._state, error)
+            event = StoreChanged(breaker._self, self.store.name, available, breaker._state, error, self._epoch)
             breaker._outbox.append(event)

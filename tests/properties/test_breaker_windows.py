@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.resilience import CircuitBreaker, CountWindow, TimeWindow
+from harness import invariants
+from harness.resilience import CircuitBreaker, CircuitBreakerOpenException, CountWindow, TimeWindow
+from tests.unit.observe.helpers import observed
+from tests.unit.observe.test_judged import Timed, verdicts
 from tests.unit.resilience.clocks import Clock
 
 
@@ -53,3 +58,33 @@ def test_the_short_way_through_a_window_changes_nothing(steps: list[tuple[str, i
 def _do(error: Exception | None) -> None:
     if error is not None:
         raise error
+
+
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["ok", "fail", "bad", "slow"]), st.integers(0, 9)), max_size=60),
+    timed=st.booleans(),
+    slow=st.booleans(),
+)
+@settings(deadline=None)
+def test_a_windowed_breaker_is_never_accused(steps: list[tuple[str, int]], timed: bool, slow: bool) -> None:
+    """Whatever calls come, the invariant finds that it opens where its window says, neither before nor after."""
+    clock = Clock(0.0)
+    record = Timed(clock)
+    limit = 1.5 if slow else None
+    window: CountWindow | TimeWindow
+    if timed:
+        window = TimeWindow(20, minimum_calls=3, slow_call_seconds=limit)
+    else:
+        window = CountWindow(5, minimum_calls=3, slow_call_seconds=limit)
+    with observed(record):
+        breaker = CircuitBreaker(window=window, recovery_timeout=7, clock=clock)
+        for outcome, seconds in steps:
+            clock.now += seconds
+
+            def call(outcome: str = outcome) -> None:
+                clock.now += 2 if outcome == "slow" else 0
+                _do({"fail": ConnectionError(), "bad": ValueError()}.get(outcome))
+
+            with suppress(ConnectionError, ValueError, CircuitBreakerOpenException):
+                breaker.call(call)
+    assert verdicts(record, [invariants.breaker_opens()])["breaker-opens"] != "violated"

@@ -73,6 +73,7 @@ TWINS = [
     Twin("redis-failover-loses-writes", broken.trusts_redis_with_the_only_copy, "no-message-loss", "delete"),
     Twin("redis-failover-loses-writes", broken.idempotent_by_nothing, "effects-once", "effect"),
     Twin("dependency-down", broken.lets_everybody_in_at_half_open, "breaker-half-open-permits", "breaker.begin"),
+    Twin("shared-breaker", broken.probes_in_every_process, "breaker-half-open-permits", "breaker.begin"),
     Twin("clock-four-minutes-off", broken.breaker_on_the_wall_clock, "breaker-stays-open", "breaker.transition"),
     Twin("clock-an-hour-off", broken.gives_up_when_refused, "not-stuck", "send"),
     Twin("malformed-and-oversized", broken.skips_what_it_cannot_read, "no-message-loss", "delete"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import time
@@ -17,15 +18,18 @@ from harness.points import effect
 from harness.resilience import (
     CircuitBreaker,
     CircuitBreakerOpenException,
+    CircuitState,
     Constant,
     ConsumerOptions,
     Hysteresis,
     PermanentError,
+    RedisBreakerStore,
     ResilientConsumer,
     Retry,
     ServiceDegradationManager,
     json_body,
 )
+from harness.resilience.breaker_store import Question, View
 
 
 def order_of(message: dict[str, Any]) -> Any:
@@ -180,6 +184,29 @@ def lets_everybody_in_at_half_open(env: Any) -> None:
         dlq_url=env.queue_url("orders-dlq"),
         max_receives=50,
         options=ConsumerOptions(concurrency=8),
+    ).run()
+
+
+class OpenDoor(RedisBreakerStore):
+    """Shares the state, and keeps no count of the permits."""
+
+    def ask(self, breaker: str, question: Question) -> View:
+        view = super().ask(breaker, question)
+        half_open = question.kind == "admit" and view.state is CircuitState.HALF_OPEN
+        return dataclasses.replace(view, yes=True) if half_open else view
+
+
+def probes_in_every_process(env: Any) -> None:
+    """The breaker's state is shared, its permits are not: at half-open each process sends its own probe."""
+    store = OpenDoor(redis.Redis.from_url(env.redis, socket_timeout=1))
+    breaker = CircuitBreaker(failure_threshold=5, recovery_timeout=20, name="payments", store=store)
+    ResilientConsumer(
+        env.queue_url("orders"),
+        _charging(env),
+        dlq_url=env.queue_url("orders-dlq"),
+        breaker=breaker,
+        max_receives=5,
+        options=ConsumerOptions(concurrency=2),
     ).run()
 
 
