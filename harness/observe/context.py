@@ -36,7 +36,7 @@ class Context:
         self._process = process
         self._taken: dict[str, int] = {}
         self._breakers: WeakKeyDictionary[object, str] = WeakKeyDictionary()  # their names
-        self._shared: dict[tuple[str, str], str] = {}  # names of states that processes share
+        self._shared: dict[tuple[str, str, str], str] = {}  # names of states that processes share
         self._owners: dict[str, str] = {}  # of breakers, by name
         self._policies: dict[Hashable, str] = {}
         self._announced: set[tuple[str, str]] = set()
@@ -52,11 +52,14 @@ class Context:
             self.made(breaker, given)
         return self._named(self._breakers[breaker], limits)
 
-    def shared_breaker(self, store: str, given: str, limits: Callable[[], dict[str, Any]]) -> dict[str, str]:
+    def shared_breaker(
+        self, store: str, given: str, epoch: str, limits: Callable[[], dict[str, Any]]
+    ) -> dict[str, str]:
         """The fields that name the state that breakers called *given* share in *store*: one breaker, however many."""
-        name = self._shared.get((store, given))
+        key = (store, given, epoch)
+        name = self._shared.get(key)
         if name is None:
-            name = self._shared[store, given] = self.new_name(given, "breaker")
+            name = self._shared[key] = self.new_name(given, "breaker")
         return self._named(name, limits)
 
     def renew(self, breaker: object) -> None:

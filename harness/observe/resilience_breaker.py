@@ -4,7 +4,8 @@ Breakers that share a state in a store are one breaker in a history. Each of
 their processes tells every change that it learns of; it is written once, by
 the first who tells it. While a process cannot reach the store, what its
 breaker does is the story of another breaker, ``name-alone``, that begins anew
-with each such time.
+with each such time; so is the state with which a store begins that has lost
+its data.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class _Observer:
         elif isinstance(event, StoreChanged):
             self._on_store(event)
         elif isinstance(event, LimitsChanged):
-            named = self._named(breaker, breaker.store is not None and not breaker.alone, breaker.state)
+            named = self._named(breaker, "" if breaker.alone else breaker.epoch, breaker.state)
             threshold, timeout = event.failure_threshold, event.recovery_timeout
             self._record("breaker.limits", **named, failure_threshold=threshold, recovery_timeout=timeout)
         elif isinstance(event, StateChanged):
@@ -65,11 +66,12 @@ class _Observer:
 
     def _on_store(self, event: StoreChanged) -> None:
         breaker = event.breaker
-        named = self._named(breaker, True, event.state)
-        self._record("breaker.store", **named, available=event.available, error=error_name(event.error))
         if not event.available:
             self._context.renew(breaker)
-            self._first.pop(self._named(breaker, False, event.state)["breaker"], None)
+        named = self._named(breaker, event.shared, event.state)
+        self._record("breaker.store", **named, available=event.available, error=error_name(event.error))
+        if not event.available:
+            self._first.pop(self._named(breaker, "", event.state)["breaker"], None)
 
     def _on_change(self, event: StateChanged) -> None:
         named = self._named(event.breaker, event.shared, event.before)
@@ -108,16 +110,17 @@ class _Observer:
     def _generation(self, name: str, generation: int, first: int) -> int:
         return generation - self._first.setdefault(name, first) + 1
 
-    def _named(self, breaker: CircuitBreaker, shared: bool, state: CircuitState) -> dict[str, str]:
+    def _named(self, breaker: CircuitBreaker, epoch: str, state: CircuitState) -> dict[str, str]:
         """The fields that name the breaker of an event; *state*: in which it is as far as the history goes."""
         store = breaker.store
         if store is None:
             return self._context.breaker(breaker, breaker.name, lambda: _limits(breaker))
-        if shared:
-            facts = {"shared": True, "store": store.name, "permit_seconds": breaker.permit_seconds}
-            name = breaker.name or ""
-            return self._context.shared_breaker(store.name, name, lambda: _limits(breaker) | facts)
-        begins = {} if state is CircuitState.CLOSED else {"state": state.value}
+        began = breaker.began if epoch else state
+        begins = {} if began is CircuitState.CLOSED else {"state": began.value}
+        if epoch:
+            facts = {"shared": True, "store": store.name, "permit_seconds": breaker.permit_seconds, **begins}
+            limits = (breaker.name or "", epoch, lambda: _limits(breaker) | facts)
+            return self._context.shared_breaker(store.name, *limits)
         return self._context.breaker(breaker, f"{breaker.name}-alone", lambda: _limits(breaker) | begins)
 
 

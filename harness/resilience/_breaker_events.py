@@ -51,15 +51,15 @@ class BreakerCreated:
 class CallBegan:
     """A call was let in, in ``state`` of ``generation``. ``call`` numbers the calls of one breaker.
 
-    ``shared``, here and in other events: by the state that processes share in
-    a store, and not by the breaker alone.
+    ``shared``, here and in other events: the epoch of the state that processes
+    share in a store, empty where the breaker decided alone.
     """
 
     breaker: CircuitBreaker
     call: int
     state: CircuitState
     generation: int
-    shared: bool = False
+    shared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class CallEnded:
     classification: Classification | None
     seconds: float
     slow: bool = False
-    shared: bool = False
+    shared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class StateChanged:
     after: CircuitState
     generation: int
     reason: str
-    shared: bool = False
+    shared: str = ""
     at: float | None = None
 
 
@@ -122,6 +122,7 @@ class StoreChanged:
     available: bool
     state: CircuitState
     error: Exception | None
+    shared: str
 
 
 BreakerEvent: TypeAlias = BreakerCreated | CallBegan | CallEnded | StateChanged | LimitsChanged | StoreChanged

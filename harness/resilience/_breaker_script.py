@@ -15,9 +15,9 @@ def keys_of(prefix: str, name: str) -> list[str]:
 
 
 # ARGV[1]: the question as JSON (see breaker_store.py), times in microseconds. Fields without a value are left out.
-# The answer is a flat list: state, generation, mode, yes (1 or 0), failures, failed recoveries, microseconds of open
-# time that are left (-1: time alone does not end it), and for each change that the asker does not know: generation,
-# microseconds since 1970, before, after, reason.
+# The answer is a flat list: epoch, state in which it began, state, generation, mode, yes (1 or 0), failures, failed
+# recoveries, microseconds of open time, how many are left of them (-1: time alone does not end it), and for each change
+# that the asker does not know: generation, microseconds since 1970, before, after, reason.
 QUESTION = """
 local ask = cjson.decode(ARGV[1])
 local hash, probes, calls, failed, slow = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -25,20 +25,32 @@ local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local function text(number) return string.format('%.0f', number) end
 
-local held = redis.call('HMGET', hash, 'state', 'generation', 'mode', 'since', 'open_for', 'reopened', 'successes')
+local held = redis.call(
+  'HMGET', hash, 'epoch', 'began', 'state', 'generation', 'mode', 'since', 'open_for', 'reopened', 'successes'
+)
 local s = {
-  state = held[1] or 'closed', generation = tonumber(held[2] or 1), mode = held[3] or 'normal',
-  since = tonumber(held[4] or now), open_for = tonumber(held[5] or 0), reopened = tonumber(held[6] or 0),
-  successes = tonumber(held[7] or 0)
+  epoch = held[1], began = held[2], state = held[3], generation = tonumber(held[4] or 1), mode = held[5],
+  since = tonumber(held[6] or now), open_for = tonumber(held[7] or 0), reopened = tonumber(held[8] or 0),
+  successes = tonumber(held[9] or 0)
 }
+local known = ask.known
 local dirty = false
 
--- A flush or a failover lost what the asker knows: its view is brought back. Nobody knows of probes under way.
-if s.generation < ask.known.generation then
+-- Nothing is there, or less than the asker knows: a flush or a failover lost it. Another epoch begins with what the
+-- asker knows. Nobody knows of probes under way any more: where there may be some, another open time is waited for.
+if not s.epoch or (s.epoch == known.epoch and s.generation < known.generation) then
   redis.call('DEL', hash, probes, calls, failed, slow)
-  s.state, s.generation, s.mode = ask.known.state, ask.known.generation, ask.known.mode
-  s.since, s.open_for = now - (ask.known.open_for - ask.known.left), ask.known.open_for
-  s.reopened, s.successes = ask.known.reopened, 0
+  s = {
+    epoch = text(now), state = 'closed', generation = 1, mode = 'normal', since = now, open_for = 0, reopened = 0,
+    successes = 0
+  }
+  if known.epoch ~= '' then
+    s.state, s.mode, s.open_for, s.reopened = known.state, known.mode, known.open_for, known.reopened
+    if s.state == 'half_open' then s.state = 'open' end
+    if known.left > 0 then s.since = now - (known.open_for - known.left) end
+  end
+  s.began = s.state
+  redis.call('HSET', hash, 'epoch', s.epoch, 'began', s.began)
   dirty = true
 end
 if s.since > now then  -- the server's clock went back: the time counts from now
@@ -66,7 +78,8 @@ local function reopen(reason)
 end
 
 if s.mode == 'normal' and ask.kind == 'admit' then
-  if s.state == 'open' and now - s.since >= s.open_for and ask.early ~= s.generation then
+  local early = ask.early and known.epoch == s.epoch and known.generation == s.generation
+  if s.state == 'open' and now - s.since >= s.open_for and not early then
     change('half_open', 'recovery timeout passed')
   elseif s.state == 'half_open' then
     redis.call('ZREMRANGEBYSCORE', probes, '-inf', text(now))  -- of processes that died, or took too long
@@ -146,7 +159,7 @@ if ask.kind == 'admit' then
     end
   end
 elseif ask.kind == 'report' then
-  if ask.generation == s.generation then
+  if ask.epoch == s.epoch and ask.generation == s.generation then
     yes = 1
     if s.state == 'closed' then
       if s.mode == 'normal' then count_closed() end
@@ -184,9 +197,11 @@ end
 local left = -1
 if s.state == 'open' and s.mode == 'normal' then left = math.max(0, s.since + s.open_for - now) end
 local answer = {
-  s.state, text(s.generation), s.mode, yes, redis.call('ZCARD', failed), text(s.reopened), text(s.open_for), text(left)
+  s.epoch, s.began, s.state, text(s.generation), s.mode, yes, redis.call('ZCARD', failed), text(s.reopened),
+  text(s.open_for), text(left)
 }
-for generation = math.max(ask.known.generation + 1, s.generation - 7), s.generation do
+local first = known.epoch == s.epoch and known.generation + 1 or 2
+for generation = math.max(first, s.generation - 7), s.generation do
   local line = redis.call('HGET', hash, 'change:' .. text(generation))
   if line then
     local at, before, after, reason = string.match(line, '^(%S+) (%S+) (%S+) (.*)$')

@@ -199,7 +199,7 @@ class BreakerState:
         if shared is not None or self._listeners or WATCHERS:
             began = (ticket.state, ticket.generation)
             facts = (ticket.number, outcome, *began, error, classification, took)
-            ended = CallEnded(self._self, *facts, slow=slow, shared=bool(ticket.call))
+            ended = CallEnded(self._self, *facts, slow=slow, shared=ticket.epoch)
         if shared is not None and ended is not None and ticket.call:
             shared.finish(ticket, outcome, slow=slow, error=error, ended=ended)
             return

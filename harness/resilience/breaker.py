@@ -401,7 +401,7 @@ class CircuitBreaker(BreakerState):
 
     @property
     def generation(self) -> int:
-        """Number of the present state, from 1."""
+        """Number of the present state, from 1; where processes share it, in the present epoch."""
         return self._generation
 
     @property
@@ -417,6 +417,16 @@ class CircuitBreaker(BreakerState):
     def permit_seconds(self) -> float | None:
         """How long a probe keeps its permit in the store; ``None`` without one."""
         return self._shared.permit_seconds if self._shared is not None else None
+
+    @property
+    def began(self) -> CircuitState:
+        """The state in which the shared state began as it is now: its store may have lost another one before."""
+        return self._shared.began if self._shared is not None else CircuitState.CLOSED
+
+    @property
+    def epoch(self) -> str:
+        """Which state is shared: the store begins another one when it has lost its data. Empty: none is known."""
+        return self._shared.epoch if self._shared is not None else ""
 
     @property
     def alone(self) -> bool:

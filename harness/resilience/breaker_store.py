@@ -13,8 +13,8 @@ one atomic step each; while the breaker is open, a process asks once a second.
 *Without the store.* While it cannot be reached each process goes on alone,
 from the state it knew last and by its own counts, and asks again after
 ``store_pause`` seconds. What the store says then is in force: what was counted
-alone is forgotten. If the store has lost its data, who knows the state brings
-it back. Give the store's client a short timeout: a call waits for it once in
+alone is forgotten. If the store has lost its data, another *epoch* of the state
+begins with what the first one who asks knew of it. Give the store's client a short timeout: a call waits for it once in
 every ``store_pause`` seconds.
 
 *Time* is the store's, as nothing else is shared. A process that saw the breaker
@@ -66,8 +66,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the asker knew last. ``generation`` 0: nothing. ``left``: of ``open_for`` seconds, by its own clock."""
+    """What the asker knew last. ``epoch`` empty: nothing. ``left``: of ``open_for`` seconds, by its own clock."""
 
+    epoch: str = ""
     state: CircuitState = CircuitState.CLOSED
     generation: int = 0
     mode: Mode = "normal"
@@ -83,7 +84,7 @@ class Question:
     ``admit``: may ``call`` (a name that no other call has) go through? An open
     breaker whose time has passed becomes half open, unless ``early``: by the
     asker's clock the generation that it knows is not to end yet.
-    ``report``: ``call``, let in at ``generation``, ended in ``outcome``.
+    ``report``: ``call``, let in at ``generation`` of ``epoch``, ended in ``outcome``.
     ``force``: somebody decided on ``state`` and ``mode``.
     """
 
@@ -92,6 +93,7 @@ class Question:
     known: Known = field(default_factory=Known)
     call: str = ""
     early: bool = False
+    epoch: str = ""
     generation: int = 0
     outcome: Literal["success", "failure", "ignored"] = "success"
     slow: bool = False
@@ -114,13 +116,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The state after a question. ``yes``: let in; or the report counted. ``failures``: in a row, or in the window.
+    """The state after a question.
 
-    ``left``: of ``open_for`` seconds, until a probe is let through; ``None`` where
-    time alone does not decide. ``reopened``: recoveries that failed since it was last
-    closed. ``changes``: the latest ones that the asker does not know, in order.
+    Generations count from 1 in each ``epoch``, which ``began`` in some state.
+    ``yes``: let in; or the report counted. ``failures``: in a row, or in the
+    window. ``left``: of ``open_for`` seconds, until a probe is let through;
+    ``None`` where time alone does not decide. ``reopened``: recoveries that
+    failed since it was last closed. ``changes``: the latest ones that the asker
+    does not know, in order.
     """
 
+    epoch: str
+    began: CircuitState
     state: CircuitState
     generation: int
     mode: Mode
@@ -183,6 +190,7 @@ class RedisBreakerStore:
             "keep": round(self.keep_seconds * 1000),
             "limits": _limits(question.limits),
             "known": {
+                "epoch": known.epoch,
                 "state": known.state.value,
                 "generation": known.generation,
                 "mode": known.mode,
@@ -192,9 +200,10 @@ class RedisBreakerStore:
             },
         }
         if question.kind == "admit" and question.early:
-            document["early"] = known.generation
+            document["early"] = True
         elif question.kind == "report":
-            document |= {"generation": question.generation, "outcome": question.outcome, "error": question.error}
+            document |= {"epoch": question.epoch, "generation": question.generation}
+            document |= {"outcome": question.outcome, "error": question.error}
             if question.slow:
                 document["slow"] = True
         elif question.kind == "force":
@@ -237,12 +246,16 @@ def _limits(limits: Limits) -> dict[str, Any]:
 
 
 def _view(answer: list[Any]) -> View:
-    state, generation, mode, yes, failures, reopened, open_for, left, *rest = (text_of(part) for part in answer)
+    epoch, began, state, generation, mode, yes, failures, reopened, open_for, left, *rest = (
+        text_of(part) for part in answer
+    )
     changes = [
         Change(int(number), int(at) / 1_000_000, CircuitState(before), CircuitState(after), reason)
         for number, at, before, after, reason in zip(*[iter(rest)] * 5, strict=True)
     ]
     return View(
+        epoch=epoch,
+        began=CircuitState(began),
         state=CircuitState(state),
         generation=int(generation),
         mode="isolated" if mode == "isolated" else "disabled" if mode == "disabled" else "normal",

@@ -84,15 +84,6 @@ class SharedMachine(BreakerMachine):
     def another_process(self, number: int) -> None:
         self.breaker = self.breakers[number]
 
-    @rule()
-    def the_store_loses_everything(self) -> None:
-        """While it is open: whoever asks next and knows of it brings it back. Counts and probes are lost elsewhere."""
-        if self.model.state == "open" and self.breaker.generation == self.model.generation:
-            self.redis.flushall()
-            self.breaker.force_open()
-            self.model.opened_at = self.clock.now
-            self.model.lost = self.breaker._failed_recoveries
-
     @invariant()
     def the_same_as_the_model(self) -> None:
         if not hasattr(self, "model"):

@@ -351,7 +351,7 @@ def test_listeners_are_told_what_others_changed(store: Store, clock: Clock) -> N
     first.call(int)
     second.call(int)
     changes = [event for event in told if isinstance(event, StateChanged)]
-    assert [(event.generation, event.after, event.shared) for event in changes] == [
+    assert [(event.generation, event.after, event.shared == second.epoch) for event in changes] == [
         (2, OPEN, True),
         (3, HALF_OPEN, True),
         (4, CLOSED, True),
@@ -368,7 +368,7 @@ def test_listeners_are_told_what_others_changed(store: Store, clock: Clock) -> N
     second.call(int)
     states = [(event.available, event.state) for event in told if isinstance(event, StoreChanged)]
     assert states == [(False, CLOSED), (True, CLOSED)]
-    shared = [event.shared for event in told if isinstance(event, (CallBegan, CallEnded))]
+    shared = [bool(event.shared) for event in told if isinstance(event, (CallBegan, CallEnded))]
     assert shared == [False, False, True, True]
 
 

@@ -46,14 +46,24 @@ class Asker:
 
     def ask(self, question: Question) -> View:
         view = self.store.ask(self.name, question)
-        self.known = Known(view.state, view.generation, view.mode, view.open_for, view.left or 0.0, view.reopened)
+        self.known = Known(
+            view.epoch, view.state, view.generation, view.mode, view.open_for, view.left or 0.0, view.reopened
+        )
         return view
 
     def admit(self, call: str = "c", *, early: bool = False) -> View:
         return self.ask(Question("admit", self.limits, self.known, call=call, early=early))
 
     def report(self, call: str, outcome: Any = "failure", generation: int = 1, *, slow: bool = False) -> View:
-        facts: dict[str, Any] = {"generation": generation, "outcome": outcome, "slow": slow, "error": "OSError"}
+        if not self.known.epoch:
+            self.admit("before it")
+        facts: dict[str, Any] = {
+            "epoch": self.known.epoch,
+            "generation": generation,
+            "outcome": outcome,
+            "slow": slow,
+            "error": "OSError",
+        }
         return self.ask(Question("report", self.limits, self.known, call=call, **facts))
 
     def force(self, state: CircuitState, mode: Any = "normal", reason: str = "forced") -> View:
@@ -250,11 +260,48 @@ def test_who_knows_the_state_brings_it_back(client: Any) -> None:
     first.admit()
     client.flushall()
     view = first.admit()
-    assert (view.state, view.generation, view.yes, view.changes) == (OPEN, 2, False, ())
+    assert (view.began, view.state, view.generation, view.yes, view.changes) == (OPEN, OPEN, 1, False, ())
     stranger = Asker(client)
     assert stranger.admit().state is OPEN
     time.sleep(0.21)
     assert stranger.admit("probe").state is HALF_OPEN
+
+
+def test_probes_that_the_store_lost_may_be_under_way(client: Any) -> None:
+    """Half open before a flush, or open with its time over: open again for a whole time, no probe joins them."""
+    first, second = half_open(client)
+    client.flushall()
+    view = first.admit("another")
+    assert (view.state, view.generation, view.yes) == (OPEN, 1, False)
+    assert view.left == pytest.approx(0.2)
+    client.flushall()
+    second.known = Known("earlier", OPEN, 2, "normal", 0.2, 0.0)
+    view = second.admit("mine")
+    assert (view.state, view.generation, view.yes) == (OPEN, 1, False)
+    assert view.left == pytest.approx(0.2)
+
+
+def test_results_of_an_earlier_epoch_change_nothing(client: Any) -> None:
+    """A call that began before the store lost its data belongs to a state that is no more."""
+    first = Asker(client)
+    first.admit()
+    before = first.known
+    client.flushall()
+    first.admit()
+    first.known = before
+    assert not first.report("a").yes
+    assert first.admit().failures == 0
+
+
+def test_a_failover_to_an_older_state_begins_another_epoch(client: Any) -> None:
+    """The asker knows of an opening that the store has forgotten: the state is what the asker knows."""
+    first = Asker(client)
+    first.admit()
+    known = first.known
+    ahead = Known(known.epoch, OPEN, 2, "normal", 0.2, 0.1)
+    view = first.ask(Question("admit", first.limits, ahead, call="c"))
+    assert view.epoch != known.epoch
+    assert (view.began, view.generation, view.left) == (OPEN, 1, pytest.approx(0.1))
 
 
 def test_a_state_that_nobody_knows_any_more_begins_closed(client: Any) -> None:
@@ -311,9 +358,9 @@ def test_a_state_is_kept_for_some_time_at_least() -> None:
 def test_an_open_time_that_grows_for_ever_stays_a_number(client: Any) -> None:
     """After a thousand failed recoveries the script still answers."""
     asker = Asker(client, Limits(failure_threshold=1, recovery_timeout=1, recovery_growth=2))
-    known = Known(HALF_OPEN, 5, "normal", 0, 0, 1_000)
+    known = Known("an earlier one", OPEN, 5, "normal", 0, 0, 1_000)
     asker.ask(Question("admit", asker.limits, known, call="probe"))
-    view = asker.report("probe", "failure", 5)
+    view = asker.report("probe", "failure", 2)
     assert (view.state, view.reopened) == (OPEN, 1_001)
     assert view.left is not None
     assert view.left > 1e9
