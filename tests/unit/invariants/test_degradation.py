@@ -254,6 +254,14 @@ class TestNoFlapping:
         h.level = 0
         h.change(2, 42)
         assert h.judge(FLAPS).status == "holds"
+        for number in range(1, 6):
+            h.change(2 - number % 2, 42 + 25 * number)
+        h.add("process.start", actor="worker.1", process="worker.1", incarnation=3, at=170)
+        h.created()
+        h.level = 0
+        for number in range(4):
+            h.change(1 - number % 2, 171 + 25 * number)
+        assert h.judge(FLAPS).status == "holds"
 
 
 class TestMeasuresApplied:
@@ -340,7 +348,7 @@ class TestMeasuresApplied:
             h.receive(f"b{number}", at=110, actor="worker.1/consumer-1")
         h.receive("other", at=111, actor="worker.2")
         assert h.judge(APPLIED).status == "inconclusive"
-        for number in range(30):
+        for number in range(10):
             h.receive(f"c{number}", at=112, actor="worker.1/consumer-1")
         verdict = h.judge(APPLIED)
         assert verdict.status == "violated"

@@ -304,6 +304,8 @@ class TestMeasuresDoSomething:
         stopped = made(clock, shedding=Shedding(probe_seconds=None))
         stopped.apply_degradation(EMERGENCY)
         assert received_in(stopped, clock, 1_000) == 0
+        # Asked again each second, so that the level's end is not slept through.
+        assert stopped.admission().wait == 1
         stopped.apply_degradation(SEVERE)
         assert received_in(stopped, clock, 100) == pytest.approx(250, abs=5)
 
@@ -478,6 +480,21 @@ class TestByItself:
         hanging.set()
         for thread in threads:
             thread.join()
+
+    def test_some_hanging_handlers_among_quick_ones(self) -> None:
+        """Calls under way that are older than what is usual count beside the finished ones; young ones do not."""
+        clock = Clock()
+        manager = made(clock)
+        quick = manager.measured(lambda: clock.advance(0.5))
+        for _ in range(10):
+            quick()
+        numbers = [manager._calls.begin() for _ in range(3)]
+        assert manager.metrics()["processing_latency"] == 0.5
+        clock.advance(20)
+        assert manager.metrics()["processing_latency"] == 20
+        for number in numbers:
+            manager._calls.end(number, None)
+        assert manager.metrics()["processing_latency"] == 0.5
 
     def test_coroutines_are_measured(self) -> None:
         """A coroutine function is timed and judged like any other."""
@@ -752,6 +769,19 @@ class TestHysteresis:
         assert manager.current_level == LIGHT
         health["lag"] = 5.0
         ticks(manager, clock, 15)
+        assert manager.current_level == EMERGENCY
+
+    def test_a_level_set_by_hand_begins_the_time_anew(self) -> None:
+        """What was seen before a person decided does not overrule the person at once."""
+        clock = Clock()
+        health = {"lag": 5.0}
+        manager = gauged(clock, health)
+        ticks(manager, clock, 60)
+        manager.apply_degradation(NORMAL)
+        ticks(manager, clock, 5)
+        assert manager.current_level == NORMAL
+        clock.advance(25)
+        ticks(manager, clock, 10)
         assert manager.current_level == EMERGENCY
 
     def test_relapses_come_further_and_further_apart(self) -> None:
