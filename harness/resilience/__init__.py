@@ -56,6 +56,12 @@ if TYPE_CHECKING:
         AdaptiveThrottle as AdaptiveThrottle,
     )
     from harness.resilience.budget import (
+        Budget as Budget,
+    )
+    from harness.resilience.budget import (
+        Budgets as Budgets,
+    )
+    from harness.resilience.budget import (
         LocallyThrottledError as LocallyThrottledError,
     )
     from harness.resilience.budget import (
@@ -244,7 +250,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "backoff": ("Constant", "Custom", "Exponential", "Fibonacci"),
     "breaker": ("CircuitBreaker", "CircuitBreakerOpenException", "CircuitState", "watch_breakers"),
     "breaker_store": ("BreakerStore", "RedisBreakerStore"),
-    "budget": ("AdaptiveThrottle", "LocallyThrottledError", "RetryQuota", "RetryRatio"),
+    "budget": ("AdaptiveThrottle", "Budget", "Budgets", "LocallyThrottledError", "RetryQuota", "RetryRatio"),
     "errors": (
         "AuthenticationError",
         "Classification",

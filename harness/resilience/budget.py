@@ -7,6 +7,7 @@ load. Give the same budget to every ``Retry`` that calls the same service.
 * :class:`RetryRatio`: Finagle's: retries are a share of the requests.
 * :class:`AdaptiveThrottle`: Google's "Handling Overload" (SRE book, chapter
   21): calls that would be refused anyway are refused here.
+* :class:`Budgets`: several at once; a retry needs them all.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ from typing import Protocol
 from harness.resilience._window import SlidingSums
 from harness.resilience.errors import Classification, Diagnosis, ThrottlingError
 
-__all__ = ["AdaptiveThrottle", "Budget", "LocallyThrottledError", "RandomSource", "RetryQuota", "RetryRatio"]
+__all__ = [
+    "AdaptiveThrottle",
+    "Budget",
+    "Budgets",
+    "LocallyThrottledError",
+    "RandomSource",
+    "RefundableBudget",
+    "RetryQuota",
+    "RetryRatio",
+]
 
 
 class RandomSource(Protocol):
@@ -49,6 +59,14 @@ class Budget(Protocol):
 
     def outcome(self, diagnosis: Diagnosis | None, cost: float) -> None:
         """Told after each attempt: how it ended (``None``: success) and what it had cost (0: a first attempt)."""
+        ...
+
+
+class RefundableBudget(Budget, Protocol):
+    """A budget that can stand among others: what it gave for a retry that another one forbids goes back."""
+
+    def refund(self, cost: float) -> None:
+        """*cost*, which ``withdraw`` took, is not spent: the retry is not made."""
         ...
 
 
@@ -91,6 +109,10 @@ class RetryQuota:
                 return None
             self._available -= cost
         return cost
+
+    def refund(self, cost: float) -> None:
+        with self._lock:
+            self._available = min(self.capacity, self._available + cost)
 
     def outcome(self, diagnosis: Diagnosis | None, cost: float) -> None:
         if diagnosis is not None or self._available >= self.capacity:
@@ -148,6 +170,11 @@ class RetryRatio:
                 return None
             self._sums.add(now, 1, 1)
         return 1
+
+    def refund(self, cost: float) -> None:
+        now = self._now()
+        with self._lock:
+            self._sums.add(now, 1, -1)
 
     def outcome(self, diagnosis: Diagnosis | None, cost: float) -> None:
         """A retry stays counted whatever it led to."""
@@ -207,6 +234,9 @@ class AdaptiveThrottle:
     def withdraw(self, diagnosis: Diagnosis) -> float | None:
         return 0.0
 
+    def refund(self, cost: float) -> None:
+        """A retry costs nothing here."""
+
     def outcome(self, diagnosis: Diagnosis | None, cost: float) -> None:
         if diagnosis is None or diagnosis.classification is not Classification.TRANSIENT:
             now = self._now()
@@ -219,3 +249,55 @@ class AdaptiveThrottle:
 
     def _now(self) -> float:
         return self._clock() if self._clock is not None else time.monotonic()
+
+
+class _Costs(float):
+    """What several budgets took for one retry, together; ``parts`` says what each of them took."""
+
+    parts: tuple[float, ...]
+
+    def __new__(cls, parts: tuple[float, ...]) -> _Costs:
+        costs = super().__new__(cls, sum(parts))
+        costs.parts = parts
+        return costs
+
+
+class Budgets:
+    """Several budgets as one: an attempt needs the leave of all, a retry is paid to all or to none.
+
+    ::
+
+        Retry(budget=Budgets(of_this_service, of_the_whole_process))
+
+    They are asked in the order given. One that refuses attempts
+    (:class:`AdaptiveThrottle`) counts those that it was asked for, so put it
+    first: what it refuses the others are not asked for.
+    """
+
+    def __init__(self, *budgets: RefundableBudget) -> None:
+        if not budgets:
+            raise ValueError("give at least one budget")
+        self.budgets = budgets
+
+    def admit(self, attempt: int) -> bool:
+        return all(budget.admit(attempt) for budget in self.budgets)
+
+    def withdraw(self, diagnosis: Diagnosis) -> float | None:
+        costs: list[float] = []
+        for budget in self.budgets:
+            cost = budget.withdraw(diagnosis)
+            if cost is None:
+                self.refund(_Costs(tuple(costs)))
+                return None
+            costs.append(cost)
+        return _Costs(tuple(costs))
+
+    def refund(self, cost: float) -> None:
+        if isinstance(cost, _Costs):
+            for budget, part in zip(self.budgets, cost.parts, strict=False):  # as many as were asked
+                budget.refund(part)
+
+    def outcome(self, diagnosis: Diagnosis | None, cost: float) -> None:
+        parts = cost.parts if isinstance(cost, _Costs) else (cost,) * len(self.budgets)
+        for budget, part in zip(self.budgets, parts, strict=True):
+            budget.outcome(diagnosis, part)

@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 
-from harness.resilience import AdaptiveThrottle, RetryQuota, RetryRatio, ThrottlingError, diagnose
-from tests.unit.resilience.clocks import Always, Clock
+from harness.resilience import (
+    AdaptiveThrottle,
+    Budgets,
+    ExponentialBackoffRetry,
+    RetryQuota,
+    RetryRatio,
+    ThrottlingError,
+    diagnose,
+)
+from tests.unit.resilience.clocks import Always, Clock, fail
 
 DOWN = diagnose(ConnectionError())
 THROTTLED = diagnose(ThrottlingError())
@@ -188,3 +196,67 @@ def test_nonsense_is_refused_when_it_is_made(make: Any, field: str) -> None:
     """A wrong number is an error that names the field."""
     with pytest.raises(ValueError, match=field):
         make()
+
+
+def test_several_budgets_are_paid_together_or_not_at_all() -> None:
+    """The one that has enough gets its tokens back when the other one has not, whichever is asked first."""
+    for order in (1, -1):
+        large, small = RetryQuota(), RetryQuota(20)
+        budgets = Budgets(*[large, small][::order])
+        assert budgets.withdraw(DOWN) == 28
+        assert budgets.withdraw(DOWN) is None
+        assert (large.available, small.available) == (486, 6)
+
+
+def test_each_of_several_budgets_gets_its_own_cost_back() -> None:
+    """A retry that succeeds returns to each what it took; a first attempt that does, one token to each."""
+    large, small = RetryQuota(), RetryQuota(100, retry_cost=50)
+    budgets = Budgets(large, small)
+    cost = budgets.withdraw(DOWN)
+    assert cost == 64
+    budgets.outcome(DOWN, cost)
+    assert (large.available, small.available) == (486, 50)
+    budgets.outcome(None, cost)
+    assert (large.available, small.available) == (500, 100)
+    budgets.withdraw(DOWN)
+    budgets.outcome(None, 0)
+    assert (large.available, small.available) == (487, 51)
+
+
+def test_a_refund_of_a_ratio_is_a_retry_less() -> None:
+    """What another budget forbids is not counted as a retry."""
+    ratio, quota = RetryRatio(min_per_second=0.1, clock=Clock()), RetryQuota(14)
+    budgets = Budgets(ratio, quota)
+    assert budgets.withdraw(DOWN) == 15
+    ratio.refund(1)
+    assert budgets.withdraw(DOWN) is None
+    assert ratio.available == 1
+
+
+def test_an_attempt_needs_the_leave_of_all() -> None:
+    """What the throttle refuses the ratio is not asked for; what it lets out counts there."""
+    clock = Clock()
+    throttle = AdaptiveThrottle(clock=clock, random=Always(0.5))
+    ratio = RetryRatio(1, min_per_second=0, clock=clock)
+    budgets = Budgets(throttle, ratio)
+    admitted = [budgets.admit(1) for _ in range(10)]
+    assert admitted == [True, True, *[False] * 8]
+    assert ratio.available == 2
+
+
+def test_budgets_may_hold_budgets() -> None:
+    """A process's budgets beside those of a service, in a policy: the smallest decides."""
+    quotas = [RetryQuota(), RetryQuota(28), RetryQuota()]
+    budgets = Budgets(quotas[0], Budgets(quotas[1], quotas[2]))
+    clock = Clock()
+    retry = ExponentialBackoffRetry(5, budget=budgets, sleep=clock.sleep)
+    with pytest.raises(ConnectionError):
+        retry.execute(fail, ConnectionError())
+    assert len(clock.slept) == 2
+    assert [quota.available for quota in quotas] == [472, 0, 472]
+
+
+def test_no_budget_at_all_is_an_error() -> None:
+    """None is none, and says so."""
+    with pytest.raises(ValueError, match="at least one"):
+        Budgets()
