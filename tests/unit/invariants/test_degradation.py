@@ -381,6 +381,7 @@ class TestMeasuresApplied:
         h = Degraded()
         h.to(4, 5)
         h.to(3, 25)
+        h.measure("processing-rate", True)
         h.add("process.start", actor="worker.1", process="worker.1", incarnation=2, at=41)
         h.created()
         h.level = 0

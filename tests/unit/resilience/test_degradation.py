@@ -783,6 +783,13 @@ class TestHysteresis:
         clock.advance(25)
         ticks(manager, clock, 10)
         assert manager.current_level == EMERGENCY
+        other = gauged(clock, health)
+        ticks(other, clock, 5)
+        other.apply_degradation(LIGHT)
+        ticks(other, clock, 5)
+        assert other.current_level == LIGHT
+        ticks(other, clock, 10)
+        assert other.current_level == EMERGENCY
 
     def test_relapses_come_further_and_further_apart(self) -> None:
         """A cause that outlasts each recovery is tried less often each time; a recovery that lasts forgets that."""
