@@ -14,7 +14,7 @@ CHECKS = {
     "ruff check": [str(BIN / "ruff"), "check", "."],
     "ruff format": [str(BIN / "ruff"), "format", "--check", "."],
     "mypy --strict harness": [sys.executable, "-m", "mypy", "harness"],
-    "import directions": [str(BIN / "lint-imports")],
+    "import directions": [str(BIN / "lint-imports"), "--no-cache"],
 }
 
 

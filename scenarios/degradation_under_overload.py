@@ -1,4 +1,4 @@
-"""For a minute a shop gets four times the orders that its backend can bear.
+"""For forty seconds a shop gets four times the load that its backend can bear.
 
 The consumers notice by themselves, take fewer orders a second, leave the recommendations out and tighten their
 breaker; when the backlog is gone they take each measure back, one level at a time, without flapping. Every order is

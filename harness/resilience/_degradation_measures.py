@@ -9,15 +9,78 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.resilience._degradation_events import Measure
 from harness.resilience._degradation_levels import LEVELS
 from harness.resilience._listeners import logger
 from harness.resilience._window import SlidingSums
 from harness.resilience.breaker import CircuitBreaker, CircuitState
 from harness.resilience.budget import RandomSource
 
-__all__ = ["BreakerControl", "FeatureSwitches", "Shedder", "Shedding", "TokenBucket"]
+__all__ = ["MEASURES", "BreakerControl", "FeatureSwitches", "MeasureTable", "Shedder", "Shedding", "TokenBucket"]
+
+#: The measures, in the order of the levels that they begin at.
+MEASURES: tuple[Measure, ...] = ("processing-rate", "features", "breakers", "emergency")
+
+#: The manager's methods that apply and lift each of them.
+_METHODS: Mapping[Measure, tuple[str, str]] = {
+    "processing-rate": ("_reduce_message_processing_rate", "_restore_message_processing_rate"),
+    "features": ("_disable_non_critical_features", "_enable_non_critical_features"),
+    "breakers": ("_enable_circuit_breakers", "_relax_circuit_breakers"),
+    "emergency": ("_activate_emergency_protocols", "_deactivate_emergency_protocols"),
+}
 
 _NAMED_PRIORITIES = {"low": -1, "normal": 0, "medium": 0, "high": 1, "critical": 2}
+
+
+class MeasureTable:
+    """Which measures are in force: applies and lifts them through their methods. Not thread-safe: its owner has a lock.
+
+    *method* gives the method of a name; *told* hears of each measure what
+    became of it: whether it is in force, and the error if it failed.
+    """
+
+    def __init__(
+        self,
+        method: Callable[[str], Callable[[], object]],
+        told: Callable[[Measure, bool, Exception | None], object],
+    ) -> None:
+        self._method = method
+        self._told = told
+        self.active: tuple[Measure, ...] = ()
+
+    def apply(self, rank: int) -> None:
+        """Lift what level *rank* does not ask for, the last applied first; then apply its measures, each anew."""
+        for measure in reversed(MEASURES[rank:]):
+            if measure in self.active:
+                self.lift(measure)
+        for measure in MEASURES[:rank]:
+            self.begin(measure)
+
+    def settle(self, rank: int) -> None:
+        """Try once more what failed before."""
+        if self.active != MEASURES[:rank]:
+            self.apply(rank)
+
+    def begin(self, measure: Measure) -> None:
+        """Apply one measure, or apply it anew."""
+        if self._do(measure, _METHODS[measure][0]):
+            self.active = tuple(one for one in MEASURES if one == measure or one in self.active)
+            self._told(measure, True, None)
+
+    def lift(self, measure: Measure) -> None:
+        """Lift one measure."""
+        if self._do(measure, _METHODS[measure][1]):
+            self.active = tuple(one for one in self.active if one != measure)
+            self._told(measure, False, None)
+
+    def _do(self, measure: Measure, name: str) -> bool:
+        try:
+            self._method(name)()
+        except Exception as error:
+            logger.error("degradation measure %s failed; it is tried again", measure, exc_info=error)
+            self._told(measure, measure in self.active, error)
+            return False
+        return True
 
 
 class TokenBucket:
@@ -47,7 +110,7 @@ class TokenBucket:
                 self._refill()
             self._rate = rate
             if rate is not None:
-                self._tokens = min(self._tokens, max(1.0, rate))
+                self._tokens = min(self._tokens, max(1.0, rate) if rate else 0.0)
 
     def take(self, number: int = 1) -> None:
         """*number* messages came."""

@@ -58,7 +58,15 @@ from harness.resilience._degradation_events import (
 )
 from harness.resilience._degradation_health import CallWindow, QueueWatch
 from harness.resilience._degradation_levels import LEVELS, Governor, Hysteresis, checked_thresholds, rank_of
-from harness.resilience._degradation_measures import BreakerControl, FeatureSwitches, Shedder, Shedding, TokenBucket
+from harness.resilience._degradation_measures import (
+    MEASURES,
+    BreakerControl,
+    FeatureSwitches,
+    MeasureTable,
+    Shedder,
+    Shedding,
+    TokenBucket,
+)
 from harness.resilience._delivery import ConsumerEvent
 from harness.resilience._listeners import logger, notify
 from harness.resilience._loop import Admission
@@ -82,9 +90,6 @@ __all__ = [
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-#: The measures, in the order of the levels that they begin at.
-MEASURES: tuple[Measure, ...] = ("processing-rate", "features", "breakers", "emergency")
 
 _PROBE_GROWTH = 1.02  # by which the rate grows each second in which nothing but the backlog is wrong
 _DEFAULT_RATE = 10.0  # messages a second, where nothing was measured and nobody said
@@ -190,7 +195,8 @@ class ServiceDegradationManager:
         self._level = LEVELS[0]
         self._pinned = False
         self._backlog_only = False
-        self._active: list[Measure] = []
+        self._assessed = (LEVELS[0], False)  # the level last asked for, and whether only the backlog was wrong
+        self._measures = MeasureTable(lambda name: getattr(self, name), self._told)
         self._lock = threading.RLock()
         self._looking = threading.Lock()
         self._telling = threading.Lock()
@@ -201,7 +207,7 @@ class ServiceDegradationManager:
 
     def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""
-        return f"ServiceDegradationManager({name}{self._level}, {list(self._active)})"
+        return f"ServiceDegradationManager({name}{self._level}, {list(self.active_measures)})"
 
     # By hand
 
@@ -219,12 +225,16 @@ class ServiceDegradationManager:
 
         Metrics are named as in ``thresholds``. One that is missing or ``None`` asks for nothing.
         """
-        return LEVELS[rank_of(metrics, self.thresholds)[0]]
+        rank, above = rank_of(metrics, self.thresholds)
+        self._assessed = (LEVELS[rank], above == [_QUEUES])
+        return LEVELS[rank]
 
     def apply_degradation(self, level: str | int) -> None:
         """Put *level* (a name or its number) in force now: apply its measures, lift those of higher levels.
 
-        A manager that runs by itself goes on from there; :meth:`pin` keeps it there.
+        Where the level is what :meth:`assess_system_health` has just answered,
+        it limits as that health asks for (see the module on backlogs). A manager
+        that runs by itself goes on from there; :meth:`pin` keeps it there.
 
         Raises:
             ValueError: there is no such level.
@@ -244,7 +254,7 @@ class ServiceDegradationManager:
     @property
     def active_measures(self) -> tuple[Measure, ...]:
         """The measures in force, in the order in which they were applied."""
-        return tuple(self._active)
+        return self._measures.active
 
     @property
     def queue_urls(self) -> tuple[str, ...]:
@@ -259,9 +269,12 @@ class ServiceDegradationManager:
     def _apply_by_hand(self, level: str | int) -> None:
         rank = self._rank(level)
         with self._lock:
-            self._backlog_only = False
+            before, self._backlog_only = self._backlog_only, self._assessed == (LEVELS[rank], True)
+            same = LEVELS[rank] == self._level
             self._governor.force(rank, self._clock())
             self._move(rank, {}, "by hand", by_hand=True)
+            if same and before != self._backlog_only:
+                self._apply_measures()
         self._deliver()
 
     def _rank(self, level: str | int) -> int:
@@ -288,8 +301,8 @@ class ServiceDegradationManager:
             known = [*self._breakers.tightened, *self._breakers.isolated]
             if isinstance(breaker, CircuitBreaker) and not any(breaker is other for other in known):
                 self._breakers.tightened.append(breaker)
-                if "breakers" in self._active:
-                    self._begin("breakers")
+                if "breakers" in self._measures.active:
+                    self._measures.begin("breakers")
             if self._thread is None:
                 self._ended = threading.Event()
                 self._thread = threading.Thread(
@@ -359,7 +372,9 @@ class ServiceDegradationManager:
         allows = max(assessed, self._rank(self.assess_system_health({k: v / share for k, v in known.items()})))
         backlog_only = rank_of(known, self.thresholds)[1] == [_QUEUES]
         before = self._governor.rank
-        if not self._pinned:
+        if self._pinned:
+            self._settle_measures()
+        else:
             after = self._governor.decide(assessed, allows, self._clock())
             if after != before:
                 if assessed:  # a health without complaint says nothing new about what is wrong
@@ -385,7 +400,7 @@ class ServiceDegradationManager:
         elif (backlog_only or not assessed) and self._bucket.rate and not self._stopped:
             before = self.full_rate
             self._calls.raise_peak(_PROBE_GROWTH**self.interval, self._bucket.rate)
-            if self.full_rate > before * 1.001 and "processing-rate" in self._active:
+            if self.full_rate > before * 1.001 and "processing-rate" in self._measures.active:
                 self._apply_measures()
 
     @property
@@ -407,42 +422,12 @@ class ServiceDegradationManager:
         self._apply_measures()
 
     def _apply_measures(self) -> None:
-        """Lift what the level does not ask for, the last applied first; then apply its measures, each anew."""
-        rank = self._rank(self._level)
-        for measure in reversed(MEASURES[rank:]):
-            if measure in self._active:
-                self._lift(measure)
-        for measure in MEASURES[:rank]:
-            self._begin(measure)
+        self._measures.apply(self._rank(self._level))
 
     def _settle_measures(self) -> None:
-        """Try once more what failed before."""
-        rank = self._rank(self._level)
-        if self._active != list(MEASURES[:rank]):
-            self._apply_measures()
+        self._measures.settle(self._rank(self._level))
 
-    def _begin(self, measure: Measure) -> None:
-        try:
-            getattr(self, _METHODS[measure][0])()
-        except Exception as error:
-            self._failed(measure, error)
-            return
-        if measure not in self._active:
-            self._active = [one for one in MEASURES if one == measure or one in self._active]
-        self._tell(lambda: MeasureChanged(self, measure, True, self._level, self._details()))
-
-    def _lift(self, measure: Measure) -> None:
-        try:
-            getattr(self, _METHODS[measure][1])()
-        except Exception as error:
-            self._failed(measure, error)
-            return
-        self._active = [one for one in self._active if one != measure]
-        self._tell(lambda: MeasureChanged(self, measure, False, self._level, self._details()))
-
-    def _failed(self, measure: Measure, error: Exception) -> None:
-        logger.error("degradation measure %s failed; it is tried again", measure, exc_info=error)
-        active = measure in self._active
+    def _told(self, measure: Measure, active: bool, error: Exception | None) -> None:
         self._tell(lambda: MeasureChanged(self, measure, active, self._level, self._details(), error))
 
     def _details(self) -> dict[str, Any]:
@@ -531,12 +516,3 @@ class ServiceDegradationManager:
                     notify((*WATCHERS, *self.listeners), self._outbox.popleft())
             finally:
                 self._telling.release()
-
-
-#: The methods that apply and lift each measure.
-_METHODS: Mapping[Measure, tuple[str, str]] = {
-    "processing-rate": ("_reduce_message_processing_rate", "_restore_message_processing_rate"),
-    "features": ("_disable_non_critical_features", "_enable_non_critical_features"),
-    "breakers": ("_enable_circuit_breakers", "_relax_circuit_breakers"),
-    "emergency": ("_activate_emergency_protocols", "_deactivate_emergency_protocols"),
-}

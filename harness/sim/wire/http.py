@@ -213,7 +213,8 @@ class HttpSocket(StreamSocket):
     def _carry_out_later(self, seconds: float, request: HttpRequest, keep_alive: bool) -> None:
         def arrive() -> None:
             response = self._world.http.carry_out(request)
-            self._refused(response)
+            if not self._closed:  # a caller that has given up has failed already
+                self._refused(response)
             self._due_after = request
             self._send(response, request.method, keep_alive)
 

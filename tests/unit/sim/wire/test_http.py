@@ -98,6 +98,27 @@ def test_a_responder_that_fails_answers_500() -> None:
     run_with(main)
 
 
+@pytest.mark.parametrize(("status", "failed"), [(200, 0), (404, 0), (429, 1), (500, 1), (503, 1)])
+def test_a_stub_that_refuses_by_itself_has_failed_for_the_caller(status: int, failed: int) -> None:
+    """An overloaded stub's own answer is a failed call without a fault; a caller that gave up before fails once."""
+
+    def main(run: Run) -> None:
+        run.world.http.respond("payments", lambda request: HttpResponse(status))
+        assert requests.get(URL, timeout=5).status_code == status
+        assert requests.get(URL, timeout=5).status_code == status
+        with pytest.raises(requests.ReadTimeout):
+            requests.get(URL, timeout=1)
+        run.kernel.sleep_us(10_000_000)
+
+    run = run_with(main, before=[None, Slow(2), Slow(2)])
+    calls = run.of("call.failed")
+    assert [(call["point"], call["error"], call["fault"]) for call in calls] == [
+        *[(POINT, str(status), None)] * 2 * failed,
+        (POINT, "TimeoutError", None),
+    ]
+    assert [round(call["took"], 1) for call in calls] == [*[0.0, 2.0] * failed, 1.0]
+
+
 def test_connections_are_kept_alive_and_a_stale_one_is_replaced() -> None:
     """One session uses one connection; a session from an earlier run opens a new one instead of failing."""
     session = requests.Session()
