@@ -119,8 +119,10 @@ class Planner:
         self._max_bytes = max_bytes
 
     def plan(self, letter: DeadLetter, target: str) -> Plan:
-        """Raises what an edit raises, and ValueError for an edit that does not fit."""
+        """Raises what an edit raises, ValueError for one that does not fit, SkipError for a body that is elsewhere."""
         envelope = letter.envelope
+        if envelope.form == "claim-check":
+            raise SkipError(f"its body is in a store, as {envelope.payload_reference}; give that store as payloads")
         body, attributes = envelope.body, sendable_attributes(envelope.attributes)
         edited = False
         if self._edit is not None:

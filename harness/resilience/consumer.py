@@ -44,6 +44,7 @@ from harness.resilience.dlq import SentOnce, dead_letter_request, envelope_of, p
 from harness.resilience.envelope import MAX_MESSAGE_BYTES
 from harness.resilience.errors import Classification, InvalidMessageFormatError, classify, retry_after
 from harness.resilience.idempotency import Claim, Idempotency, IdempotencyStore, Status, new_owner
+from harness.resilience.payloads import PayloadStore
 from harness.resilience.poison import PoisonMessageDetector
 
 __all__ = [
@@ -142,7 +143,8 @@ class ResilientConsumer:
     each receive, for load shedding. ``degradation``: a
     :class:`~harness.resilience.degradation.ServiceDegradationManager`; it
     counts the handler's calls, limits receives, gives back what it sheds and
-    has a hand on ``breaker``. ``listeners`` get every event.
+    has a hand on ``breaker``. ``payloads``: where the whole of a dead letter
+    goes that is too large for a message. ``listeners`` get every event.
     """
 
     def __init__(
@@ -166,6 +168,7 @@ class ResilientConsumer:
         admission: Callable[[], Admission] | None = None,
         degradation: DegradationLike | None = None,
         listeners: Iterable[ConsumerListener] = (),
+        payloads: PayloadStore | None = None,
         max_bytes: int = MAX_MESSAGE_BYTES,
         clock: Callable[[], float] | None = None,
         wall_clock: Callable[[], float] | None = None,
@@ -197,6 +200,7 @@ class ResilientConsumer:
         self._classifier = classifier
         self._admission = admission
         self._max_bytes = max_bytes
+        self._payloads = payloads
         self._clock = clock or time.monotonic
         self._wall_clock = wall_clock
         self._call = self._compose(handler)
@@ -459,7 +463,9 @@ class ResilientConsumer:
     def _dead_letter_request(self, message: Mapping[str, Any], reason: str) -> dict[str, Any]:
         details = self._errors.get(str(message.get("MessageId", "")))
         envelope = envelope_of(message, reason, self.queue_url, details, self._wall_clock)
-        return dead_letter_request(envelope, self.dlq_url or "", max_bytes=self._max_bytes)
+        return dead_letter_request(
+            envelope, self.dlq_url or "", max_bytes=self._max_bytes, payloads=self._payloads, report=self._report
+        )
 
     # Effects once
 

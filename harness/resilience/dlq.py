@@ -43,6 +43,7 @@ from harness.resilience._stack import ErrorDetails, details_of
 from harness.resilience.envelope import MAX_MESSAGE_BYTES, Envelope
 from harness.resilience.errors import Classification, classify
 from harness.resilience.idempotency import DEFAULT_TTL_SECONDS, IdempotencyStore, Status, new_owner
+from harness.resilience.payloads import PayloadStore
 from harness.resilience.queue_settings import ATTRIBUTES, find_problems
 
 __all__ = [
@@ -70,14 +71,30 @@ def sqs_client() -> Any:
     return boto3.client("sqs")
 
 
-def dead_letter_request(envelope: Envelope, dlq_url: str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> dict[str, Any]:
+def dead_letter_request(
+    envelope: Envelope,
+    dlq_url: str,
+    *,
+    max_bytes: int = MAX_MESSAGE_BYTES,
+    payloads: PayloadStore | None = None,
+    report: Reporter | None = None,
+) -> dict[str, Any]:
     """The arguments of ``send_message`` that put *envelope* into the queue *dlq_url*.
+
+    What does not fit goes to *payloads*; if that fails, *report* is told, and
+    the context is shortened instead.
 
     In a FIFO queue the group stays the original one, and the deduplication id
     is made of the original message's id: sent again within five minutes, it is
     dropped by SQS.
     """
-    outgoing = envelope.to_message(max_bytes=max_bytes)
+    try:
+        outgoing = envelope.to_message(max_bytes=max_bytes, payloads=payloads)
+    except Exception as error:  # of the user's store: a dead letter with less context is better than none
+        if report is not None:
+            detail = f"of payloads, for the dead letter of {envelope.message_id}: its context is shortened"
+            report("store-unavailable", error=error, detail=detail)
+        outgoing = envelope.to_message(max_bytes=max_bytes)
     request: dict[str, Any] = {"QueueUrl": dlq_url, "MessageBody": outgoing.body}
     if outgoing.attributes:
         request["MessageAttributes"] = outgoing.attributes
@@ -196,7 +213,8 @@ class DeadLetterQueueHandler:
     :func:`~harness.resilience.errors.classify`; what is unknown comes back).
     ``retry_delay``: seconds until a message comes back, from the number of its
     receives (default: the visibility timeout decides). ``store``: remembers
-    which messages were dead-lettered. ``admission``: asked before each receive.
+    which messages were dead-lettered. ``payloads``: where the whole of a dead
+    letter goes that is too large for a message. ``admission``: asked before each receive.
     ``clock`` is monotonic seconds, ``wall_clock`` seconds since 1970.
 
     ``main_queue_url``, ``dlq_url``, ``max_retries`` and ``sqs`` may be set
@@ -215,6 +233,7 @@ class DeadLetterQueueHandler:
         classifier: Callable[[BaseException], Classification] = classify,
         retry_delay: Callable[[int], float] | None = None,
         store: IdempotencyStore | None = None,
+        payloads: PayloadStore | None = None,
         admission: Callable[[], Admission] | None = None,
         listeners: Iterable[ConsumerListener] = (),
         max_bytes: int = MAX_MESSAGE_BYTES,
@@ -232,6 +251,7 @@ class DeadLetterQueueHandler:
         self._classifier = classifier
         self._retry_delay = retry_delay
         self._sent_once = SentOnce(store, main_queue_url)
+        self._payloads = payloads
         self._admission = admission
         self._max_bytes = max_bytes
         self._clock = clock
@@ -329,7 +349,9 @@ class DeadLetterQueueHandler:
     def _request(self, message: Mapping[str, Any], reason: str) -> dict[str, Any]:
         details = self._errors.get(str(message.get("MessageId", "")))
         envelope = envelope_of(message, reason, self.main_queue_url, details, self._wall_clock)
-        return dead_letter_request(envelope, self.dlq_url, max_bytes=self._max_bytes)
+        return dead_letter_request(
+            envelope, self.dlq_url, max_bytes=self._max_bytes, payloads=self._payloads, report=self._report
+        )
 
     def _send_to_dlq(self, message: Mapping[str, Any], error_reason: str) -> None:
         """Send *message* to the dead-letter queue. Raises when it is not accepted."""

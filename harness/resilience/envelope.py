@@ -16,7 +16,11 @@ A message takes one of three forms, the first one that fits into SQS's limits
 3. *plain*: the original message as it was. What the source queue accepted fits
    a dead-letter queue of the same limit, whatever else has to go.
 
-:func:`read_envelope` reads all three, the unversioned form, and what native
+Where there is a store for payloads (:mod:`~harness.resilience.payloads`), what
+does not fit whole becomes a *claim-check* instead: the whole envelope is put
+there, and the body is one without the original message, with a reference.
+
+:func:`read_envelope` reads them all, the unversioned form, and what native
 redrive moved. Nothing here talks to a service.
 """
 
@@ -30,6 +34,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
+
+from harness.resilience.payloads import PayloadStore
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -52,7 +58,7 @@ _OWN_ATTRIBUTES = frozenset({CONTEXT_ATTRIBUTE, "ErrorType", "OriginalQueue"})
 #: Characters that SQS refuses and that ``json.dumps(ensure_ascii=False)`` would leave as they are.
 _REFUSED = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
-Form: TypeAlias = Literal["envelope", "attributes", "unversioned", "plain"]
+Form: TypeAlias = Literal["envelope", "attributes", "unversioned", "plain", "claim-check"]
 Attributes: TypeAlias = Mapping[str, Mapping[str, Any]]
 
 
@@ -77,6 +83,8 @@ class Envelope:
     ``attributes`` are message attributes as one *sends* them: ``DataType`` with
     ``StringValue`` or ``BinaryValue`` (bytes), nothing else. ``form`` says in
     which form it was read, ``version`` is 0 where the message carried none.
+    ``payload_reference``: where the whole envelope is; until it is
+    :meth:`fetched`, a claim-check has an empty body.
     """
 
     body: str
@@ -96,6 +104,7 @@ class Envelope:
     trace_header: str | None = None
     version: int = VERSION
     form: Form = "envelope"
+    payload_reference: str | None = None
 
     @classmethod
     def of(
@@ -148,19 +157,49 @@ class Envelope:
             "messageDeduplicationId": self.deduplication_id,
             "sequenceNumber": self.sequence_number,
             "traceHeader": self.trace_header,
+            "payloadReference": self.payload_reference,
         }
         return {name: value for name, value in document.items() if value is not None}
 
-    def to_message(self, *, max_bytes: int = MAX_MESSAGE_BYTES) -> OutgoingMessage:
+    def to_message(
+        self, *, max_bytes: int = MAX_MESSAGE_BYTES, payloads: PayloadStore | None = None
+    ) -> OutgoingMessage:
         """The most telling form that fits into *max_bytes* and ten attributes.
 
         The plain form is returned even if it does not fit: then the queue's
         limit is below that of the source, and its refusal is the honest answer.
+        Raises what *payloads* raises; it is asked only for what does not fit whole.
         """
-        for candidate in self._candidates():
+        candidates = self._candidates() if payloads is None else self._with_claim_check(payloads)
+        for candidate in candidates:
             if candidate.size <= max_bytes and len(candidate.attributes) <= MAX_ATTRIBUTES:
                 return candidate
         return self._plain()
+
+    def _with_claim_check(self, payloads: PayloadStore) -> Iterator[OutgoingMessage]:
+        document = _dumps(self.to_json())
+        labels = _labels(self.queue)
+        yield OutgoingMessage(document, labels, "envelope")
+        claim = replace(self, body="", payload_reference=payloads.put(document.encode("utf-8", "surrogatepass")))
+        bare = replace(claim, attributes={}, stack=_tail(self.stack, 4_000), reason=_head(self.reason, 1_000))
+        for version in (claim, bare):
+            yield OutgoingMessage(_dumps(version.to_json()), labels, "claim-check")
+        yield from self._candidates()
+
+    def fetched(self, payloads: PayloadStore) -> Envelope:
+        """The whole envelope of a claim-check, as it was put into *payloads*; any other is whole already.
+
+        Raises:
+            ValueError: what is there is no envelope.
+            Exception: what *payloads* raises.
+        """
+        if self.form != "claim-check" or self.payload_reference is None:
+            return self
+        document = _loads(payloads.get(self.payload_reference).decode("utf-8", "surrogatepass"))
+        body = document.get("originalMessage") if document is not None else None
+        if document is None or not isinstance(body, str):
+            raise ValueError(f"payload {self.payload_reference} is no envelope")
+        return replace(_from_document(document, body, "envelope"), payload_reference=self.payload_reference)
 
     def _candidates(self) -> Iterator[OutgoingMessage]:
         labels = _labels(self.queue)
@@ -204,6 +243,8 @@ def read_envelope(message: Mapping[str, Any]) -> Envelope:
         if document is not None and "originalMessage" in document and "errorReason" in document:
             original = document["originalMessage"]
             form: Form = "envelope" if "version" in document else "unversioned"
+            if isinstance(document.get("payloadReference"), str):
+                form = "claim-check"
             read = _from_document(document, original if isinstance(original, str) else _dumps(original), form)
             label = attributes.get("OriginalQueue")
             if read.queue is None and isinstance(label, Mapping):
@@ -296,6 +337,7 @@ def _from_document(document: Mapping[str, Any], body: str, form: Form) -> Envelo
         deduplication_id=text("messageDeduplicationId"),
         sequence_number=text("sequenceNumber"),
         trace_header=text("traceHeader"),
+        payload_reference=text("payloadReference"),
         version=_integer(document.get("version")) or 0,
         form=form,
     )

@@ -26,6 +26,7 @@ from typing import Any, Literal, TypeAlias
 from harness.resilience._dlq_reader import DeadLetterReader
 from harness.resilience._replay_plan import DEDUPLICATION_SECONDS, Edit, Origins, Plan, Planner, SkipError
 from harness.resilience.envelope import MAX_MESSAGE_BYTES
+from harness.resilience.payloads import PayloadStore
 from harness.resilience.replay_journal import MemoryJournal, ReplayJournal, Sending
 from harness.resilience.triage import DeadLetter, guide_fields
 
@@ -127,7 +128,8 @@ class Replay:
     ``leave`` (never twice, for somebody to look at). ``mark``: link to the
     dead letter by attributes. ``deduplication``: ``original`` waits until a FIFO
     message's own id is free again (five minutes after it was sent), ``derived``
-    uses another one. ``patience``: how long to wait for what is in flight.
+    uses another one. ``payloads``: where the whole of a dead letter is that
+    carries a reference only; without it, that one stays. ``patience``: how long to wait for what is in flight.
     """
 
     def __init__(
@@ -147,6 +149,7 @@ class Replay:
         mark: bool = True,
         deduplication: Literal["original", "derived"] = "original",
         categorize: Callable[[DeadLetter], str] | None = None,
+        payloads: PayloadStore | None = None,
         max_messages: int = 1_000_000,
         max_seconds: float = math.inf,
         hold_seconds: float | None = None,
@@ -173,6 +176,7 @@ class Replay:
         self._journal = journal or MemoryJournal()
         self._unsure = unsure
         self._categorize = categorize
+        self._payloads = payloads
         self._on_progress = on_progress
         self._clock = clock or time.monotonic
         self._sleep = sleep or time.sleep
@@ -245,7 +249,7 @@ class Replay:
             left = self._left()
             if left is not None and len(plans) >= left:
                 break  # what is beyond the limit counts as nothing and is given back
-            plan = self._plan(DeadLetter(message))
+            plan = self._plan(DeadLetter(message, self._payloads))
             if plan is not None:
                 plans.append(plan)
         if self.report.dry_run:

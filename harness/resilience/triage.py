@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from harness.resilience.envelope import Envelope, read_envelope
+from harness.resilience.payloads import PayloadStore
 
 __all__ = ["CATEGORIES", "DeadLetter", "Pattern", "categorize", "compile_patterns", "guide_fields", "stack_of"]
 
@@ -75,13 +76,19 @@ def _matcher(expressions: list[re.Pattern[str]]) -> _Test:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One message of a dead-letter queue, as boto3 gave it, and what it says of its failure."""
+    """One message of a dead-letter queue, as boto3 gave it, and what it says of its failure.
+
+    ``payloads``: where the whole of it is, if the message carries a reference only.
+    """
 
     message: Mapping[str, Any]
+    payloads: PayloadStore | None = None
 
     @cached_property
     def envelope(self) -> Envelope:
-        return read_envelope(self.message)
+        """Raises what ``payloads`` raises."""
+        envelope = read_envelope(self.message)
+        return envelope if self.payloads is None else envelope.fetched(self.payloads)
 
     @property
     def id(self) -> str:
