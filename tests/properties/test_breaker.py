@@ -12,6 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from harness.resilience import CircuitBreaker, CircuitBreakerOpenException, CircuitState, PermanentError
 from harness.resilience.breaker import BreakerEvent, CallBegan, CallEnded, Guard, StateChanged
+from tests.budget import examples
 from tests.unit.resilience.clocks import Clock
 
 
@@ -211,4 +212,4 @@ class BreakerMachine(RuleBasedStateMachine):
 
 
 TestBreakerMachine = BreakerMachine.TestCase
-TestBreakerMachine.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestBreakerMachine.settings = settings(max_examples=examples(200), stateful_step_count=40, deadline=None)

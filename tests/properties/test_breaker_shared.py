@@ -14,6 +14,7 @@ from hypothesis.stateful import consumes, initialize, invariant, multiple, rule
 from harness.resilience import CircuitBreaker, CircuitBreakerOpenException, RedisBreakerStore
 from harness.resilience import _breaker_shared as shared
 from harness.resilience._breaker_script import keys_of
+from tests.budget import examples
 from tests.properties.test_breaker import ERRORS, BreakerMachine, Model, Running
 from tests.unit.resilience.clocks import Clock
 
@@ -101,4 +102,4 @@ class SharedMachine(BreakerMachine):
 
 
 TestSharedMachine = SharedMachine.TestCase
-TestSharedMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestSharedMachine.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.sim.services.cloudwatch_evaluation import TREATMENTS, next_state
+from tests.budget import examples
 from tests.unit.sim.services.cloudwatch_desk import EPOCH, CloudWatchDesk
 
 RANGE_EXTRA = 2
@@ -39,7 +40,7 @@ def by_definition(points: list[bool | None], n: int, m: int, treatment: str, sta
     return "ALARM" if max(ages) >= m else "OK"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(data=st.data(), n=st.integers(1, 5), treatment=st.sampled_from(TREATMENTS))
 def test_the_rule_is_the_user_guides(data: st.DataObject, n: int, treatment: Any) -> None:
     """For every range, N, M, treatment and state the rule gives what the text says."""
@@ -69,7 +70,7 @@ def _value(values: list[int], statistic: str) -> float:
     return float({"Sum": sum, "Maximum": max, "Minimum": min, "SampleCount": len}[statistic](values))  # type: ignore[operator]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(alarm=ALARMS, steps=STEPS)
 def test_an_alarm_in_time_is_what_brute_force_says(alarm: dict[str, Any], steps: list[tuple[int, int, int]]) -> None:
     """Put data at any times, late ones too: each minute the state is that of a list of all values ever sent."""
@@ -105,7 +106,7 @@ def test_an_alarm_in_time_is_what_brute_force_says(alarm: dict[str, Any], steps:
     assert desk.state == state
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     batches=st.lists(
         st.tuples(

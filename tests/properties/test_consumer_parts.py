@@ -14,6 +14,7 @@ from harness.resilience.dlq import DeadLetterQueueHandler
 from harness.resilience.envelope import read_envelope
 from harness.resilience.errors import PermanentError
 from harness.resilience.idempotency import Idempotency, MemoryIdempotencyStore
+from tests.budget import examples
 from tests.unit.resilience.sqs_fake import Clock, FakeSqs, aws_error
 
 OPERATIONS = (
@@ -151,7 +152,7 @@ def order_kept(world: World) -> None:
 plans = st.lists(behaviours, min_size=1, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(plans=plans, faults=failures, fifo=st.booleans(), together=st.sampled_from([1, 10]))
 def test_handler_loses_nothing_and_keeps_order(
     plans: list[list[str]], faults: list[tuple[str, str, int, str]], fifo: bool, together: int
@@ -164,7 +165,7 @@ def test_handler_loses_nothing_and_keeps_order(
         order_kept(world)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(plans=plans, faults=failures, fifo=st.booleans(), together=st.sampled_from([1, 10]))
 def test_consumer_has_each_effect_once(
     plans: list[list[str]], faults: list[tuple[str, str, int, str]], fifo: bool, together: int
@@ -181,7 +182,7 @@ def test_consumer_has_each_effect_once(
         order_kept(world)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(plans=plans, together=st.sampled_from([1, 10]))
 def test_without_lost_answers_each_dead_letter_is_single(plans: list[list[str]], together: int) -> None:
     """Where no answer is lost, a message is dead-lettered once at most, whatever its handler does."""

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.sim.wire.http import connector
+from tests.budget import examples
 from tests.unit.sim.wire.bench import Run
 
 Call = tuple[str, str, bytes, bool]
@@ -61,7 +62,7 @@ def _exchange(data: bytes, cuts: list[int]) -> tuple[list[Any], bytes]:
 
 
 @given(_CALLS, st.lists(st.integers(0, 10_000), max_size=6))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 def test_requests_arrive_whole_however_their_bytes_are_cut(calls: list[Call], cuts: list[int]) -> None:
     """Method, path and body of each, in order, with lengths or in chunks, sent together or in pieces."""
     seen, answers = _exchange(b"".join(map(_bytes, calls)), cuts)
@@ -70,7 +71,7 @@ def test_requests_arrive_whole_however_their_bytes_are_cut(calls: list[Call], cu
 
 
 @given(st.binary(max_size=200) | st.lists(st.sampled_from([b"GET ", b"/", b" HTTP/1.1", b"\r\n", b"a: b", b":"])))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 def test_garbage_never_raises_anything_but_what_a_socket_raises(data: bytes | list[bytes]) -> None:
     """It is answered with an error status, or taken for the beginning of a request; never a crash of the server."""
     raw = data if isinstance(data, bytes) else b"".join(data)

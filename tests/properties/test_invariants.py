@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from harness import invariants
 from harness.history import Event
 from harness.invariants.base import Spec
+from tests.budget import examples
 from tests.histories import HistoryBuilder
 
 KEYS = ("a", "b", "c")
@@ -162,7 +163,7 @@ class BruteForce:
         ]
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(_actions)
 def test_counts_and_loss(actions: list[tuple[str, int, str]]) -> None:
     """Lost, expired, queued, dead-lettered, quarantined, duplicated and processed agree with their definitions."""
@@ -192,7 +193,7 @@ def test_counts_and_loss(actions: list[tuple[str, int, str]]) -> None:
     assert stuck.status == ("violated" if waiting else "holds")
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(_actions)
 def test_effects_once(actions: list[tuple[str, int, str]]) -> None:
     """Violated exactly if two effects of one key stand at some moment, and the evidence shows two of them."""
@@ -211,7 +212,7 @@ _FIFO = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(_FIFO)
 def test_fifo_order(actions: list[tuple[str, int]]) -> None:
     """Violated exactly if a first effect overtakes that of an earlier message that was waiting, or came to it later."""
@@ -375,7 +376,7 @@ def _check(spec: Spec, h: HistoryBuilder, broken: bool) -> None:
     assert (verdict.status == "violated") == broken, verdict
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(_breaker_steps)
 def test_breakers(steps: list[tuple[str, int, float]]) -> None:
     """Each rule about breakers is violated exactly where its definition says so."""
@@ -387,7 +388,7 @@ def test_breakers(steps: list[tuple[str, int, float]]) -> None:
     _check(invariants.breaker_half_open_permits(), h, _too_many_probes(events))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(_actions, st.integers(0, 30))
 def test_a_history_cut_anywhere_is_never_accused_of_what_is_missing(
     actions: list[tuple[str, int, str]], cut: int

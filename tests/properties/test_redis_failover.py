@@ -13,6 +13,7 @@ from harness.sim import world as world_module
 from harness.sim.kernel import Kernel
 from harness.sim.services.redis import RedisServer
 from harness.sim.world import World
+from tests.budget import examples
 
 KEYS = st.sampled_from(["a", "b"])
 VALUES = st.sampled_from(["1", "2", "3"])
@@ -78,7 +79,7 @@ class Server:
 
 
 @given(st.lists(COMMANDS, min_size=4, max_size=15), st.lists(COMMANDS, min_size=4, max_size=15))
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=examples(250))
 def test_a_failover_leaves_what_was_there_before_the_lost_writes(
     kept: list[tuple[str, ...]], lost: list[tuple[str, ...]]
 ) -> None:

@@ -13,6 +13,7 @@ from harness.resilience.dlq import dead_letter_request
 from harness.resilience.envelope import Envelope
 from harness.resilience.replay import Replay, ReplayReport
 from harness.resilience.replay_journal import MemoryJournal
+from tests.budget import examples
 from tests.unit.resilience.sqs_fake import Clock, FakeSqs, aws_error
 
 FORMS = ("envelope", "older", "plain", "junk", "attributes")
@@ -161,7 +162,7 @@ def unheard(plan: list[tuple[str, str, int, str]]) -> bool:
 
 
 @given(letters, faults)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_nothing_is_lost_and_what_is_rejected_stays(mix: list[Letter], plan: list[tuple[str, str, int, str]]) -> None:
     """Every wanted message is in the main queue, every other one in the dead-letter queue; none is in both."""
     world = World(mix, plan, fifo=False)
@@ -177,7 +178,7 @@ def test_nothing_is_lost_and_what_is_rejected_stays(mix: list[Letter], plan: lis
 
 
 @given(letters, faults)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_leaving_what_is_unsure_never_sends_twice(mix: list[Letter], plan: list[tuple[str, str, int, str]]) -> None:
     """With ``unsure="leave"`` no message is in the main queue twice, whatever was not heard; and none is lost."""
     world = World(mix, plan, fifo=False)
@@ -187,7 +188,7 @@ def test_leaving_what_is_unsure_never_sends_twice(mix: list[Letter], plan: list[
 
 
 @given(letters, faults)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_fifo_returns_once_and_in_order(mix: list[Letter], plan: list[tuple[str, str, int, str]]) -> None:
     """In FIFO queues each message returns once, also after answers that nobody heard, and groups keep their order."""
     world = World([Letter(letter.form, True, letter.group) for letter in mix], plan, fifo=True)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from harness.sim.services.sqs import SqsError
+from tests.budget import examples
 from tests.unit.sim.services.sqs_desk import Desk
 
 SECOND = 1_000_000
@@ -335,7 +336,7 @@ class FifoMachine(Machine):
 
 
 LIMITS = settings(
-    max_examples=150,
+    max_examples=examples(150),
     stateful_step_count=60,
     deadline=None,
     derandomize=True,

@@ -26,6 +26,7 @@ from harness.resilience import (
 )
 from harness.resilience.backoff import Constant
 from harness.resilience.monitoring import Counted, MonitoringEvent, Published, PublishFailed
+from tests.budget import examples
 from tests.unit.resilience.cloudwatch_fake import CloudWatchFake, client_error
 
 DOWN = ConnectionError("no route to CloudWatch")
@@ -620,7 +621,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(steps=st.lists(STEP, max_size=60), series_max=st.integers(2, 6), minutes_max=st.integers(2, 4))
 def test_nothing_is_lost_or_counted_twice(steps: list[Any], series_max: int, minutes_max: int) -> None:
     """Whatever happens when, with CloudWatch down now and then: what was counted is what arrives."""

@@ -19,6 +19,7 @@ from harness.sim.verdicts import Answer, Lost, Reset, Slow, Twist
 from harness.sim.wire import botocore as wire
 from harness.sim.wire import botocore_privates as privates
 from harness.sim.wire import botocore_shortcut as shortcut
+from tests.budget import examples
 from tests.unit.sim.wire.aws import Run, client, short_cut
 
 DOWN = Answer(503, "ServiceUnavailable", "down")
@@ -380,7 +381,7 @@ def play(enabled: bool, mode: str, scripts: list[list[Any]], faults: list[Any]) 
     return seen, run.events, run.kernel.now_us
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
     mode=st.sampled_from(["legacy", "standard"]),
     scripts=st.lists(st.lists(CALLS, min_size=1, max_size=12), min_size=1, max_size=3),
