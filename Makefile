@@ -22,7 +22,7 @@ test: $(STAMP)
 demo: $(STAMP)
 	@$(BIN)/harness demo
 
-bench: $(STAMP)
+bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m benchmarks
 
 lint: $(VENV)/.installed-dev
@@ -58,6 +58,11 @@ $(VENV)/.installed-dev: $(STAMP)
 	@echo "Installing ruff, mypy and import-linter into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(VENV)/.installed-dev
+
+$(VENV)/.installed-bench: $(STAMP)
+	@echo "Installing the libraries that the overhead is compared with into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $(VENV)/.installed-bench
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import importlib.metadata
 import json
 import sys
 import time
@@ -130,6 +131,9 @@ ASYNC: dict[str, Callable[[], Callable[[], Awaitable[Any]]]] = {
     "purgatory": lambda: _purgatory(work_async),
 }
 
+#: Libraries of others, as they are called in the groups and where they are installed from.
+PEERS = ("tenacity", "stamina", "backoff", "pybreaker", "circuitbreaker", "purgatory")
+
 
 def _bound(method: Callable[[Function], Any]) -> Function:
     def call() -> Any:
@@ -206,9 +210,26 @@ def table(groups: dict[str, dict[str, float]], missing: list[str]) -> str:
         for name, ns in figures.items():
             ratio = f"{ns / first:8.2f} x" if first else ""
             lines.append(f"  {name:<44}{ns:10,.0f} ns {ratio}")
+    lines.append("")
+    for group, figures in groups.items():
+        lines.append(f"{group}: {verdict(figures)}")
+    installed = [f"{name} {importlib.metadata.version(name)}" for name in PEERS if name not in missing]
+    lines.append(f"peers: {', '.join(installed)}" if installed else "peers: none is installed")
     if missing:
-        lines.append(f"\nnot installed, left out: {', '.join(missing)}")
+        lines.append(f"not installed, left out: {', '.join(missing)} (pip install -e '.[bench]')")
     return "\n".join(lines)
+
+
+def verdict(figures: dict[str, float]) -> str:
+    """What is ours against what is others', in a group: every one of ours below every peer, or which is not."""
+    peers = {name: ns for name, ns in figures.items() if name in PEERS}
+    if not peers:
+        return "no peer to compare with"
+    fastest = min(peers, key=peers.__getitem__)
+    slower = [name for name, ns in figures.items() if name.startswith("ours") and ns >= peers[fastest]]
+    if slower:
+        return f"not below {fastest} ({peers[fastest]:,.0f} ns): {', '.join(slower)}"
+    return f"everything of ours is below every peer; the fastest of them is {fastest} ({peers[fastest]:,.0f} ns)"
 
 
 def main() -> int:
