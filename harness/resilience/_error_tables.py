@@ -102,7 +102,9 @@ CLASSES: dict[str, str] = _table(
             httpx.RemoteProtocolError httpcore.RemoteProtocolError
             aiohttp.ServerDisconnectedError aiohttp.ClientPayloadError
             http.RemoteDisconnected http.IncompleteRead http.BadStatusLine http.CannotSendRequest
-            http.ResponseNotReady asyncio.IncompleteReadError""",
+            http.ResponseNotReady asyncio.IncompleteReadError
+            pybreaker.CircuitBreakerError circuitbreaker.CircuitBreakerError aiobreaker.CircuitBreakerError
+            purgatory.OpenedState tenacity.RetryError""",
         "transient timeout": """
             botocore.ReadTimeoutError botocore.ConnectTimeoutError redis.TimeoutError
             urllib3.TimeoutError urllib3.ReadTimeoutError urllib3.ConnectTimeoutError

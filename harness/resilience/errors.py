@@ -13,8 +13,8 @@
         └── MessageTooLargeError       the input is over a limit
 
 :func:`classify` says which of the two any error is, real ones of botocore,
-redis-py, requests, urllib3, httpx, aiohttp, sockets and TLS included, or that
-it is *unknown*. What an unknown error leads to is each component's own
+redis-py, requests, urllib3, httpx, aiohttp, sockets, TLS and of other retry and
+breaker libraries included, or that it is *unknown*. What an unknown error leads to is each component's own
 decision. :func:`diagnose` says why, and whether the error means throttling or
 a timeout, and how long the service asked to wait. Libraries are recognised by
 the names of their classes; none is imported.
@@ -205,6 +205,8 @@ def diagnose(
         found = (rules if rules is not None else registry).find(error)
         if isinstance(error, ExceptionGroup):
             diagnosis = _worst([diagnose(inner, rules=rules, clock=clock) for inner in error.exceptions])
+        elif (last := _last_error(error)) is not None:
+            diagnosis = diagnose(last, rules=rules, clock=clock)
         else:
             diagnosis = _diagnose(error, 0)
         if found is not None:
@@ -299,6 +301,15 @@ def _diagnose(error: BaseException, depth: int) -> Diagnosis:
     if answer is not None and answer[0] >= 400:
         return _by_status(answer[0])
     return _by_class(error, depth)
+
+
+def _last_error(error: BaseException) -> BaseException | None:
+    """What the last attempt raised, where *error* is tenacity's ``RetryError``, which hides it."""
+    attempt = getattr(error, "last_attempt", None)
+    if attempt is None or type(error).__module__.partition(".")[0] != "tenacity" or not attempt.done():
+        return None
+    last: BaseException | None = attempt.exception()
+    return last
 
 
 def _worst(inner: list[Diagnosis]) -> Diagnosis:

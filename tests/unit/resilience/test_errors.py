@@ -16,9 +16,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import botocore.exceptions as aws
+import pybreaker
 import pytest
 import redis.exceptions
 import requests
+import tenacity
 import urllib3
 import urllib3.exceptions
 from botocore.exceptions import ClientError
@@ -247,6 +249,43 @@ def test_libraries_that_are_not_installed_are_known_by_name(module: str, names: 
     for name in reversed(names):
         cls = type(name, (cls,), {"__module__": module})
     assert classify(cls()) == expected
+
+
+@pytest.mark.parametrize("error", [PermanentError("no"), ThrottlingError("slow down"), KeyError("order_id")])
+def test_what_tenacity_gave_up_on_is_judged_as_what_it_was(error: Exception) -> None:
+    """Its RetryError hides the last attempt's error: a permanent one is not tried again for that."""
+    given_up = tenacity.Future(1)
+    given_up.set_exception(error)
+    diagnosis = diagnose(tenacity.RetryError(given_up))
+    assert diagnosis.classification is classify(error)
+    assert diagnosis.throttling is diagnose(error).throttling
+
+
+def test_what_tenacity_gave_up_on_obeys_the_rules_and_keeps_its_hint() -> None:
+    """The users' own rules and the service's wish to wait are found inside it too."""
+    rules = ErrorRegistry()
+    rules.register(KeyError, "permanent")
+    given_up = tenacity.Future(1)
+    given_up.set_exception(KeyError("order_id"))
+    assert classify(tenacity.RetryError(given_up), rules=rules) == "permanent"
+    slow = tenacity.Future(1)
+    slow.set_exception(ThrottlingError("slow down", retry_after=7))
+    assert diagnose(tenacity.RetryError(slow)).retry_after == 7
+
+
+def test_what_tenacity_gave_up_on_because_of_a_result() -> None:
+    """Where no attempt raised, the condition that it waited for can still come."""
+    given_up = tenacity.Future(1)
+    given_up.set_result(None)
+    assert classify(tenacity.RetryError(given_up)) == "transient"
+
+
+def test_the_refusal_of_another_librarys_breaker_passes_with_time() -> None:
+    """A breaker that is open now is not always open: the call is neither the message's fault nor a bug."""
+    assert classify(pybreaker.CircuitBreakerError("Timeout not elapsed yet")) == "transient"
+    for module in ("circuitbreaker", "purgatory.domain.model", "aiobreaker.state"):
+        name = "OpenedState" if module.startswith("purgatory") else "CircuitBreakerError"
+        assert classify(type(name, (Exception,), {"__module__": module})()) == "transient"
 
 
 def test_a_timeout_says_that_the_call_may_have_taken_effect() -> None:
