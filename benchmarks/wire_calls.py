@@ -36,9 +36,6 @@ class _Quiet:
     def passing(self, point: str, side: str, key: str | None = None) -> Verdict | None:
         return None
 
-    def may_strike(self, point: str, within_us: int) -> bool:
-        return False
-
     def latency_us(self, point: str) -> int:
         return 10_000
 

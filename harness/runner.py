@@ -59,7 +59,9 @@ class Options:
 
     *tape* is a recorded schedule to follow; *stop_early* ends the run at the
     first violation; *durable* writes each event at once; *judge* = False
-    leaves judging to the caller.
+    leaves judging to the caller. A run ends as error after *max_steps* steps
+    of the kernel, after *max_instant_steps* at one virtual instant, and after
+    *watchdog_seconds* of real time without a step.
     """
 
     tape: Sequence[int] | None = None
@@ -67,6 +69,7 @@ class Options:
     durable: bool = False
     judge: bool = True
     max_steps: int = 50_000_000
+    max_instant_steps: int = 1_000_000
     watchdog_seconds: float = 10.0
 
 
@@ -231,6 +234,7 @@ def _run_simulated(
         writer=writer,
         tape=options.tape,
         max_steps=options.max_steps,
+        max_instant_steps=options.max_instant_steps,
         watchdog_seconds=options.watchdog_seconds,
     )
     failure: SimulationError | None = None

@@ -130,13 +130,20 @@ class SimulatedRun:
         writer: Writer | None = None,
         tape: Sequence[int] | None = None,
         max_steps: int = 50_000_000,
+        max_instant_steps: int = 1_000_000,
         watchdog_seconds: float = 10.0,
     ) -> None:
         self.scenario = scenario
         self.plan = plan
         self.stop_reason = ""
         seeds = Seeds(seed)
-        self.kernel = kernel = Kernel(seeds, max_steps=max_steps, watchdog_seconds=watchdog_seconds, tape=tape)
+        self.kernel = kernel = Kernel(
+            seeds,
+            max_steps=max_steps,
+            max_instant_steps=max_instant_steps,
+            watchdog_seconds=watchdog_seconds,
+            tape=tape,
+        )
         self.record = record = HistoryRecorder(kernel, writer=writer)
         record.step = step if enough is None else self._stopping(step, enough)
         self._actions = SimulatedActions(kernel, record)

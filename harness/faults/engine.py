@@ -241,8 +241,6 @@ class FaultEngine:
                 make_error(one.parameters["error"], "", field=f"faults[{one.index}].parameters.error")
         self._passable = [one for one in self._faults if one.at_passings]
         self._slots: dict[str, dict[str, _Slot]] = {"before": {}, "middle": {}, "after": {}}
-        self._in_middle = tuple(one for one in self._passable if one.side == "middle")
-        self._reach: dict[str, tuple[_Compiled, ...]] = {}
         self._jumped: list[tuple[_Compiled, str]] = []
         #: The key of the message that each actor handles now, and who has not yet come to the handler's middle.
         self.handling: dict[Any, str | None] = {}
@@ -370,25 +368,6 @@ class FaultEngine:
             slot.candidates = [one for one in slot.candidates if not one.spent and now_us < one.end_us]
             slot.wakes_us = _first_us(slot.candidates)
         return chosen
-
-    def may_strike(self, point: str, within_us: int) -> bool:
-        """See :meth:`harness.sim.world.Hook.may_strike`."""
-        reach = self._reach.get(point)
-        if reach is None:
-            reach = self._reach[point] = tuple(one for one in self._passable if one.reaches(point))
-        if self.before_middle and self.kernel.current in self.before_middle:
-            reach += self._in_middle  # this call is the handler's middle
-        if not reach:
-            return False
-        now_us = self.kernel.now_us
-        until_us = now_us + within_us
-        for one in reach:
-            if one.spent or one.start_us > until_us or now_us >= one.end_us:
-                continue
-            if one.nth is not None and one.side == "before" and one.seen + 1 < one.nth and not one.remembered:
-                continue  # the passing comes now, and it is not yet the n-th
-            return True
-        return False
 
     # what happens when a fault strikes
 

@@ -28,10 +28,6 @@ class Hook(Protocol):
         """
         ...
 
-    def may_strike(self, point: str, within_us: int) -> bool:
-        """Whether any fault could strike *point*, on either side, between now and now + *within_us*."""
-        ...
-
     def latency_us(self, point: str) -> int:
         """A latency above zero for one passing, in microseconds, from the run's latency stream."""
         ...

@@ -59,11 +59,9 @@ def test_the_engine_strikes_what_the_plan_says(faults: list[Fault], passings: li
             open_now = (fault.start or 0) <= now and (fault.end is None or now < fault.end)
             if open_now and fault.nth in (None, seen[index]) and first is None:
                 first = index
-        could = run.engine.may_strike(point, 0)
         verdict = run.passing(point, side)
         assert (verdict is not None) == (first is not None), (number, point, side, now)
         if first is not None:
-            assert could, "what may not strike must not strike"
             struck.append((now, first))
     assert [(event["t"], event["fault"]) for event in run.of("fault.strike")] == struck
     assert run.engine.strikes() == [sum(one == index for _, one in struck) for index in range(len(faults))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import timeit
 from typing import Any
 
@@ -59,7 +60,6 @@ def test_nth_counts_every_matching_passing_from_the_start() -> None:
     assert [late.at(t).passing(SEND) is not None for t in (1, 11, 12)] == [False, True, False]
     missed = Run(Fault(SEND, "throttled", nth=1, start=10))
     assert [missed.at(t).passing(SEND) is not None for t in (1, 11, 12)] == [False, False, False]
-    assert not missed.engine.may_strike(SEND, 0)
 
 
 def test_probability_comes_from_the_seed() -> None:
@@ -165,24 +165,6 @@ def test_a_toxic_that_closes_later_takes_its_time() -> None:
     assert run.kernel.now_us == 1_500_000
 
 
-def test_may_strike_looks_ahead() -> None:
-    """A call that lasts is told of a fault whose window opens meanwhile, on either side, and of no other."""
-    run = Run(Fault(SEND, "timeout", side="after", start=10, end=20))
-    assert not run.engine.may_strike(SEND, 9_999_999)
-    assert run.engine.may_strike(SEND, 10_000_000)
-    assert not run.engine.may_strike("aws.sqs.ReceiveMessage", 10_000_000)
-    run.at(20)
-    assert not run.engine.may_strike(SEND, 10**9)
-
-
-def test_may_strike_knows_spent_faults() -> None:
-    """A fault of one passing cannot strike again."""
-    run = Run(Fault(SEND, "throttled", nth=1))
-    assert run.engine.may_strike(SEND, 0)
-    run.passing(SEND)
-    assert not run.engine.may_strike(SEND, 0)
-
-
 # handler kinds
 
 
@@ -264,14 +246,6 @@ def test_the_middle_of_the_handler_is_its_first_call() -> None:
         run.engine.middle()
     assert run.of("fault.strike")[0]["key"] == "b"
     assert run.engine.table()["aws.sqs.SendMessage.before"]["passed"] == 2
-
-
-def test_a_fault_in_the_middle_keeps_calls_off_the_short_cut() -> None:
-    """A service call that would be the handler's middle may be struck there."""
-    run = Run(Fault("handler", "transient", side="middle"))
-    assert not run.engine.may_strike(SEND, 0)
-    with run.engine.in_handler("a"):
-        assert run.engine.may_strike(SEND, 0)
 
 
 def test_handlers_inside_handlers() -> None:
@@ -475,13 +449,13 @@ def test_the_engine_is_a_hook() -> None:
 
 
 def test_a_passing_that_nothing_can_strike_is_cheap() -> None:
-    """Where no fault can strike, a passing and the question whether one may cost well under a microsecond."""
+    """Where no fault can strike, a passing costs well under a microsecond."""
     plans: list[tuple[Fault, ...]] = [(), (Fault("redis.INCR", "timeout"),)]
     for plan in plans:
         run = Run(*plan)
-        for call in (lambda e=run.engine: e.passing(SEND, "before"), lambda e=run.engine: e.may_strike(SEND, 20)):
-            # The aim is 300 ns; the bound leaves room for a busy machine.
-            assert min(timeit.repeat(call, number=5_000, repeat=7)) / 5_000 < 1.5e-6
+        call = functools.partial(run.engine.passing, SEND, "before")
+        # The aim is 300 ns; the bound leaves room for a busy machine.
+        assert min(timeit.repeat(call, number=5_000, repeat=7)) / 5_000 < 1.5e-6
 
 
 def test_every_kind_that_can_be_simulated_acts() -> None:

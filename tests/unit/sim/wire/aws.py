@@ -26,7 +26,6 @@ class Faults:
         self.plan: dict[tuple[str, str], list[Verdict | None]] = {}
         self.passed: list[tuple[str, str]] = []
         self.latency: int | None = None
-        self.hidden = False  # strikes are not announced by may_strike
         self._latencies = seeds.stream("latency")
 
     def strike(self, operation: str, *verdicts: Verdict | None, side: str = "before") -> None:
@@ -36,9 +35,6 @@ class Faults:
         self.passed.append((point, side))
         waiting = self.plan.get((point, side))
         return waiting.pop(0) if waiting else None
-
-    def may_strike(self, point: str, within_us: int) -> bool:
-        return not self.hidden and any(self.plan.get((point, side)) for side in ("before", "after"))
 
     def latency_us(self, point: str) -> int:
         return self.latency if self.latency is not None else self._latencies.randint(2_000, 20_000)

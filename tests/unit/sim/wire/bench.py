@@ -30,9 +30,6 @@ class Faults:
         verdict = waiting.pop(0) if waiting else self.always(point, side)
         return verdict() if callable(verdict) else verdict
 
-    def may_strike(self, point: str, within_us: int) -> bool:
-        return True
-
     def latency_us(self, point: str) -> int:
         return self.latency
 

@@ -197,9 +197,8 @@ def test_standard_mode_refills_its_quota(run: Run, sends: list[str], short: bool
     assert len(sends) == (0 if short else 7)
 
 
-def test_fault_that_was_not_announced(run: Run, sends: list[str]) -> None:
-    """A fault that strikes on the short cut after all is told on the full path: botocore parses and retries it."""
-    run.faults.hidden = True
+def test_a_fault_on_the_short_cut(run: Run, sends: list[str]) -> None:
+    """A fault that strikes on the short cut is told on the full path: botocore parses and retries it."""
     run.faults.strike("SendMessage", Lost(), side="after")
 
     def main() -> Any:
