@@ -45,7 +45,8 @@ class CallFinished:
     """The call has its answer after so many ``attempts``; ``error`` is what is raised, ``None`` after success.
 
     ``reason``: success, permanent, unknown, attempts (all used up), deadline,
-    budget, hint (over the cap), stopped (by what is no ``Exception``).
+    budget, hint (over the cap), stopped (by what is no ``Exception``, by
+    ``on_retry``, or while it waited).
     """
 
     retry: Retry
@@ -123,7 +124,11 @@ class Call:
         if reason is not None:
             self._finish(error, reason, self.attempt)
             return None
-        self._announce(error, delay, low, min(high, retry.backoff.cap))
+        try:
+            self._announce(error, delay, low, min(high, retry.backoff.cap))
+        except BaseException as stop:  # of the user's hook
+            self._give_up(stop, self.attempt)
+            raise
         self._delay = delay
         if retry.budget is not None:  # which may refuse the next attempt
             self._last_error = error
@@ -135,6 +140,29 @@ class Call:
         if self.retry.watched:
             self.retry.tell(AttemptEnded(self.retry, self.number, self.attempt, error, Classification.UNKNOWN))
         self._finish(error, "stopped", self.attempt)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the next attempt. Raises what ends the wait early: an interrupt, what a user's ``sleep`` raises."""
+        try:
+            self.retry.pause(seconds)
+        except BaseException as stop:
+            self._give_up(stop, self.attempt - 1)
+            raise
+
+    async def wait_async(self, seconds: float) -> None:
+        """As :meth:`wait`; a cancellation ends it too."""
+        try:
+            await self.retry.pause_async(seconds)
+        except BaseException as stop:
+            self._give_up(stop, self.attempt - 1)
+            raise
+
+    def _give_up(self, error: BaseException, attempts: int) -> None:
+        """*error* ended the call between two attempts: the retry that was paid for is not made."""
+        refund = getattr(self.retry.budget, "refund", None)
+        if callable(refund):
+            refund(self._cost)
+        self._finish(error, "stopped", attempts)
 
     def _final(self, diagnosis: Diagnosis) -> str | None:
         """Why no attempt may follow, as far as the error and the number of attempts say."""
@@ -257,7 +285,7 @@ class Attempts:
         if delay is None:
             raise StopIteration
         if self._last is not None:
-            self._call.retry.pause(delay)
+            self._call.wait(delay)
         return self._next()
 
     async def __anext__(self) -> Attempt:
@@ -265,5 +293,5 @@ class Attempts:
         if delay is None:
             raise StopAsyncIteration
         if self._last is not None:
-            await self._call.retry.pause_async(delay)
+            await self._call.wait_async(delay)
         return self._next()

@@ -185,7 +185,7 @@ class Retry:
                 if type(result) is CoroutineType:
                     raise _not_awaited(result)
                 return result
-            self.pause(delay)
+            call.wait(delay)
         else:
             call = self.begin()
         return self._go_on(call, func, args, kwargs)
@@ -207,7 +207,7 @@ class Retry:
                     raise _not_awaited(result)
                 call.succeeded()
                 return result
-            self.pause(delay)
+            call.wait(delay)
 
     async def execute_async(self, func: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """As :meth:`execute`, for a function whose result is awaited."""
@@ -219,7 +219,7 @@ class Retry:
                 delay = call.failed(error)
                 if delay is None:
                     raise
-            await self.pause_async(delay)
+            await call.wait_async(delay)
         else:
             call = self.begin()
         return await self._go_on_async(call, func, args, kwargs)
@@ -239,7 +239,7 @@ class Retry:
             else:
                 call.succeeded()
                 return result
-            await self.pause_async(delay)
+            await call.wait_async(delay)
 
     def attempts(self) -> Attempts:
         """The attempts of one call, to loop over: ``for attempt in retry.attempts(): with attempt: ...``."""
@@ -276,7 +276,7 @@ class Retry:
                     delay = call.failed(error)
                     if delay is None:
                         raise
-                await self.pause_async(delay)
+                await call.wait_async(delay)
                 return await self._go_on_async(call, func, args, kwargs)
 
             return cast("Callable[P, T]", async_wrapper)
@@ -296,7 +296,7 @@ class Retry:
                 if type(result) is CoroutineType:
                     raise _not_awaited(result)
                 return result
-            self.pause(delay)
+            call.wait(delay)
             return self._go_on(call, func, args, kwargs)
 
         return wrapper

@@ -323,6 +323,42 @@ def test_the_end_says_why(clock: Clock, options: Any, errors: list[BaseException
     assert (last.reason, last.error, last.attempts) == (reason, errors[-1], len(errors))
 
 
+@every_form
+def test_a_call_that_ends_between_two_attempts_is_told_and_pays_for_no_retry(form: Form, clock: Clock) -> None:
+    """An interrupt during the wait: listeners hear of the end, and the budget has its tokens back."""
+    ends: list[RetryEvent] = []
+    quota = RetryQuota()
+    retry = plain(clock, listeners=[ends.append], budget=quota)
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    async def cancelled(seconds: float) -> None:
+        raise asyncio.CancelledError
+
+    retry._sleep, retry._async_sleep = interrupted, cancelled
+    flaky = Flaky(ConnectionError())
+    with pytest.raises((KeyboardInterrupt, asyncio.CancelledError)):
+        form(retry, flaky)
+    last = ends[-1]
+    assert isinstance(last, CallFinished)
+    assert (last.reason, last.attempts, flaky.calls) == ("stopped", 1, 1)
+    assert quota.available == 500
+
+
+def test_a_hook_that_ends_the_call_is_told_and_pays_for_no_retry(clock: Clock) -> None:
+    """What on_retry raises is the end of the call, for listeners and for the budget."""
+    ends: list[RetryEvent] = []
+    quota = RetryQuota()
+    retry = plain(clock, listeners=[ends.append], budget=quota, on_retry=lambda waiting: fail(LookupError()))
+    with pytest.raises(LookupError):
+        retry.execute(Flaky(ConnectionError()))
+    last = ends[-1]
+    assert isinstance(last, CallFinished)
+    assert (last.reason, last.attempts, type(last.error)) == ("stopped", 1, LookupError)
+    assert quota.available == 500
+
+
 def test_a_listener_that_fails_harms_nobody(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """It is logged; the call and the other listeners go on."""
     events: list[RetryEvent] = []
