@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from harness.cli.operating import Aws, Ticker, aws_options, changing, clear_errors, json_bytes, say, yes_options
 from harness.cli.options import json_option, output_file, write_file
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
+    from harness.resilience.payloads import PayloadStore
     from harness.resilience.redrive import DLQAnalyzer
     from harness.resilience.replay import ReplayReport
 
@@ -131,6 +133,9 @@ def analyze(
     show_default=True,
     help="What a replay before may have sent: send it (perhaps twice) or leave it.",
 )
+@click.option(
+    "--payloads", metavar="MODULE:NAME", help="The store of bodies too large for a message: an object or its factory."
+)
 @click.option("--new-deduplication-ids", is_flag=True, help="FIFO: do not wait until the messages' own are free again.")
 @click.option("--native", is_flag=True, help="Let SQS do it: faster, without filter, patch and journal.")
 @pattern_option
@@ -151,11 +156,12 @@ def replay(queue: str, json: str | None, **given: Any) -> int:
         raise UsageError("where to is not said", remedy="Give one of --to QUEUE and --to-origin")
     wanted = _filter(given["reason"], given["where"])
     edit = _patch(given["patch"]) if given["patch"] else None
-    if given["native"] and (wanted or edit or given["groups"] or given["limit"] or given["journal"]):
+    if given["native"] and any((wanted, edit, *(given[name] for name in ("groups", "limit", "journal", "payloads")))):
         raise UsageError(
             "--native moves everything as it is",
-            remedy="Leave out --group, --reason, --where, --limit, --patch, --journal",
+            remedy="Leave out --group, --reason, --where, --limit, --patch, --journal, --payloads",
         )
+    payloads = _payloads(given["payloads"]) if given["payloads"] else None
     with clear_errors():
         aws = Aws.connect(queue, region=given["region"], profile=given["profile"], endpoint_url=given["endpoint_url"])
         url = aws.url(queue)
@@ -170,6 +176,7 @@ def replay(queue: str, json: str | None, **given: Any) -> int:
                 "limit": given["limit"],
                 "rate": given["rate"],
                 "edit": edit,
+                "payloads": payloads,
                 "unsure": given["unsure"],
                 "deduplication": "derived" if given["new_deduplication_ids"] else "original",
                 "dry_run": not change,
@@ -223,6 +230,32 @@ def _patch(text: str) -> Any:
     if not isinstance(value, list | dict):
         raise UsageError("is neither a list nor an object", field="--patch", remedy="Give a JSON Patch or merge patch")
     return value
+
+
+def _payloads(name: str) -> PayloadStore:
+    """The user's store of payloads, from the current folder or what is installed."""
+    from harness.loading import resolve
+
+    if not all(name.partition(":")):
+        raise UsageError(f"{name!r} is no MODULE:NAME", field="--payloads", remedy="Write myshop.letters:bucket")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        found = resolve(name, field="--payloads")
+        store = found() if callable(found) and (isinstance(found, type) or not hasattr(found, "get")) else found
+    except HarnessError:
+        raise
+    except Exception as error:  # of the user's code
+        raise UsageError(
+            f"{name} cannot be made ({type(error).__name__}: {error})", field="--payloads", remedy="Mend it"
+        ) from None
+    if not (callable(getattr(store, "get", None)) and callable(getattr(store, "put", None))):
+        raise UsageError(
+            f"{name} is no store of payloads",
+            field="--payloads",
+            remedy="Give an object with put(payload) and get(key)",
+        )
+    return cast("PayloadStore", store)
 
 
 def _replayed(

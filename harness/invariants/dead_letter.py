@@ -148,7 +148,8 @@ class EnvelopeComplete(LedgerInvariant):
             document = None
         if not isinstance(document, dict) or "originalMessage" not in document:
             return "" if original is None else "holds neither the original body nor an envelope with originalMessage"
-        checked = isinstance(document.get("payloadReference"), str)  # the whole of it is in a store of the user's
+        # The whole of it is in a store of the user's; SQS takes no message with an empty body.
+        checked = document["originalMessage"] == "" and bool(document.get("payloadReference"))
         missing = [name for name in self._required if document.get(name) in (None, "")]
         if missing and not (checked and missing == ["originalMessage"]):
             return f"lacks {', '.join(missing)}"

@@ -5,7 +5,8 @@
   :mod:`~harness.resilience.budget`: retries and their limits
 * :mod:`~harness.resilience.breaker`, :mod:`~harness.resilience.windows`,
   :mod:`~harness.resilience.breaker_store`: circuit breaker
-* :mod:`~harness.resilience.dlq`, :mod:`~harness.resilience.envelope`: dead-letter queue handler and its envelope
+* :mod:`~harness.resilience.dlq`, :mod:`~harness.resilience.envelope`,
+  :mod:`~harness.resilience.payloads`: dead-letter queue handler, its envelope, what is too large for it
 * :mod:`~harness.resilience.redrive`: analysis of a dead-letter queue, and replay
 * :mod:`~harness.resilience.poison`: messages that fail again and again, and their quarantine
 * :mod:`~harness.resilience.idempotency`: effects once
@@ -187,6 +188,9 @@ if TYPE_CHECKING:
     from harness.resilience.monitoring import (
         watch_monitoring as watch_monitoring,
     )
+    from harness.resilience.payloads import (
+        PayloadStore as PayloadStore,
+    )
     from harness.resilience.poison import (
         PoisonEvent as PoisonEvent,
     )
@@ -299,6 +303,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     ),
     "exporters": ("OpenTelemetryExporter", "PrometheusExporter"),
     "monitoring": ("ErrorMonitoring", "watch_monitoring"),
+    "payloads": ("PayloadStore",),
     "poison": (
         "PoisonEvent",
         "PoisonMessageDetector",

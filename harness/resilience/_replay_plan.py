@@ -17,7 +17,7 @@ from harness.resilience.envelope import (
 from harness.resilience.json_patch import PatchError, apply_patch
 from harness.resilience.triage import DeadLetter, guide_fields
 
-__all__ = ["DEDUPLICATION_SECONDS", "MARK", "Edit", "Origins", "Plan", "Planner", "SkipError"]
+__all__ = ["DEDUPLICATION_SECONDS", "MARK", "Edit", "Origins", "Plan", "Planner", "SkipError", "require_body"]
 
 #: The attribute that names the dead letter which a message came from. Sent twice, both copies say the same.
 MARK = "ReplayOf"
@@ -35,6 +35,15 @@ Edit: TypeAlias = "Callable[[dict[str, Any]], object] | Mapping[str, Any] | Sequ
 
 class SkipError(Exception):
     """A dead letter is left where it is; the text says why."""
+
+
+def require_body(letter: DeadLetter) -> None:
+    """Raises SkipError if the body is in a store of the user's, and that store was not given."""
+    if letter.envelope.form == "claim-check":
+        raise SkipError(
+            f"its body is in a payload store, as {letter.envelope.payload_reference}: replay it with that store "
+            "(payloads=..., or harness dlq replay --payloads MODULE:NAME)"
+        )
 
 
 @dataclass(slots=True)
@@ -120,9 +129,8 @@ class Planner:
 
     def plan(self, letter: DeadLetter, target: str) -> Plan:
         """Raises what an edit raises, ValueError for one that does not fit, SkipError for a body that is elsewhere."""
+        require_body(letter)
         envelope = letter.envelope
-        if envelope.form == "claim-check":
-            raise SkipError(f"its body is in a store, as {envelope.payload_reference}; give that store as payloads")
         body, attributes = envelope.body, sendable_attributes(envelope.attributes)
         edited = False
         if self._edit is not None:

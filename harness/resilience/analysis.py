@@ -164,6 +164,7 @@ class Analysis:
                     "receive_count": envelope.receive_count,
                     "reason": _head(envelope.reason, SAMPLE_LENGTH),
                     "body": _head(envelope.body, SAMPLE_LENGTH),
+                    **({"payload": envelope.payload_reference} if envelope.form == "claim-check" else {}),
                 }
             )
 

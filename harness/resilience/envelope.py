@@ -168,7 +168,11 @@ class Envelope:
 
         The plain form is returned even if it does not fit: then the queue's
         limit is below that of the source, and its refusal is the honest answer.
-        Raises what *payloads* raises; it is asked only for what does not fit whole.
+        *payloads* is asked only for what does not fit whole.
+
+        Raises:
+            ValueError: what *payloads* returned is no reference.
+            Exception: what *payloads* raises.
         """
         candidates = self._candidates() if payloads is None else self._with_claim_check(payloads)
         for candidate in candidates:
@@ -180,7 +184,11 @@ class Envelope:
         document = _dumps(self.to_json())
         labels = _labels(self.queue)
         yield OutgoingMessage(document, labels, "envelope")
-        claim = replace(self, body="", payload_reference=payloads.put(document.encode("utf-8", "surrogatepass")))
+        reference = payloads.put(document.encode("utf-8", "surrogatepass"))
+        if not isinstance(reference, str) or not reference:
+            # Without one nobody would ever find the body again.
+            raise ValueError(f"put of the payload store returned {reference!r}, which is no reference")
+        claim = replace(self, body="", payload_reference=reference)
         bare = replace(claim, attributes={}, stack=_tail(self.stack, 4_000), reason=_head(self.reason, 1_000))
         for version in (claim, bare):
             yield OutgoingMessage(_dumps(version.to_json()), labels, "claim-check")
@@ -190,15 +198,18 @@ class Envelope:
         """The whole envelope of a claim-check, as it was put into *payloads*; any other is whole already.
 
         Raises:
-            ValueError: what is there is no envelope.
+            ValueError: what is there is no envelope, or that of another message.
             Exception: what *payloads* raises.
         """
         if self.form != "claim-check" or self.payload_reference is None:
             return self
-        document = _loads(payloads.get(self.payload_reference).decode("utf-8", "surrogatepass"))
+        payload = payloads.get(self.payload_reference)
+        document = _loads(_text(payload)) if isinstance(payload, bytes | bytearray | str) else None
         body = document.get("originalMessage") if document is not None else None
         if document is None or not isinstance(body, str):
             raise ValueError(f"payload {self.payload_reference} is no envelope")
+        if _text(document.get("originalMessageId", "")) != self.message_id:
+            raise ValueError(f"payload {self.payload_reference} is that of another message than {self.message_id}")
         return replace(_from_document(document, body, "envelope"), payload_reference=self.payload_reference)
 
     def _candidates(self) -> Iterator[OutgoingMessage]:
@@ -243,7 +254,8 @@ def read_envelope(message: Mapping[str, Any]) -> Envelope:
         if document is not None and "originalMessage" in document and "errorReason" in document:
             original = document["originalMessage"]
             form: Form = "envelope" if "version" in document else "unversioned"
-            if isinstance(document.get("payloadReference"), str):
+            # Only a claim-check has an empty body: SQS takes no message without one.
+            if original == "" and isinstance(document.get("payloadReference"), str):
                 form = "claim-check"
             read = _from_document(document, original if isinstance(original, str) else _dumps(original), form)
             label = attributes.get("OriginalQueue")

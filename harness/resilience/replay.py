@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from harness.resilience._dlq_reader import DeadLetterReader
-from harness.resilience._replay_plan import DEDUPLICATION_SECONDS, Edit, Origins, Plan, Planner, SkipError
+from harness.resilience._replay_plan import DEDUPLICATION_SECONDS, Edit, Origins, Plan, Planner, SkipError, require_body
 from harness.resilience.envelope import MAX_MESSAGE_BYTES
 from harness.resilience.payloads import PayloadStore
 from harness.resilience.replay_journal import MemoryJournal, ReplayJournal, Sending
@@ -41,6 +41,7 @@ _TRIES = 3
 _FAILURES_IN_A_ROW = 5
 #: A message is sent only if it is ours for at least this long.
 _SEND_SECONDS = 30.0
+_KEPT_IN_ORDER = "an earlier one of its group could not be sent, and order is kept"
 _QUEUE_ERRORS = frozenset(
     {
         "AWS.SimpleQueueService.NonExistentQueue",
@@ -203,6 +204,7 @@ class Replay:
         self._failures = 0
         self._broken: dict[str, str] = {}
         self._blocked: set[tuple[str, str | None]] = set()
+        self._blocked_here: set[str] = set()  # groups of the dead-letter queue
 
     def run(self) -> ReplayReport:
         """Do it.
@@ -269,14 +271,22 @@ class Replay:
             if not self._wanted(letter):
                 report.rejected += 1
                 return None
+            if self._group_here(letter) in self._blocked_here:
+                raise SkipError(_KEPT_IN_ORDER)
             return self._planner.plan(letter, self._target or self._origins.of(letter))
         except SkipError as reason:
             report.skipped += 1
             report.note(letter, str(reason))
-        except Exception as error:  # of the user's filter or edit: one letter that they cannot read stops no replay
+        except Exception as error:  # of the user's filter, edit or payloads: one letter stops no replay
             report.failed += 1
             report.note(letter, f"{type(error).__name__}: {error}")
+        if (group := self._group_here(letter)) is not None:
+            self._blocked_here.add(group)  # nothing of its group goes before it
         return None
+
+    def _group_here(self, letter: DeadLetter) -> str | None:
+        """The group that it has in the dead-letter queue, if that one keeps an order."""
+        return (letter.message.get("Attributes") or {}).get("MessageGroupId") if self._reader.fifo else None
 
     def _wanted(self, letter: DeadLetter) -> bool:
         if self._groups is not None:
@@ -285,7 +295,10 @@ class Replay:
                 names.add(self._categorize(letter))
             if not names & self._groups:
                 return False
-        return self._filter is None or bool(self._filter(guide_fields(letter)))
+        if self._filter is None:
+            return True
+        require_body(letter)  # a filter that is shown no body would reject it for what it does not say
+        return bool(self._filter(guide_fields(letter)))
 
     def _parts(self, plans: list[Plan]) -> Iterator[list[Plan]]:
         """Plans that can be sent with one call: one target, ten at most, within the size; one by one to FIFO."""
@@ -342,7 +355,7 @@ class Replay:
             self._fail(plan, self._broken[plan.target])
             return False
         if plan.target.endswith(".fifo") and (plan.target, plan.group) in self._blocked:
-            self._skip(plan, "an earlier one of its group could not be sent, and order is kept")
+            self._skip(plan, _KEPT_IN_ORDER)
             return False
         wait = 0.0
         if plan.not_before is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,20 @@ import pytest
 from harness.faults.plan import Fault
 from tests.unit.cli.operating import Bench, Done, runner_of
 from tests.unit.resilience.operators import operate
+from tests.unit.resilience.test_payloads import LARGE, Store, fill
+
+#: Stores, and what is none, as ``--payloads`` names them.
+BUCKET = Store()
+NUMBER = 7
+HERE = "tests.unit.cli.test_dlq"
+
+
+def bucket() -> Store:
+    return BUCKET
+
+
+def closed() -> Store:
+    raise ConnectionError("no credentials")
 
 
 @pytest.fixture
@@ -117,6 +132,12 @@ def test_native(command: Callable[..., Done]) -> None:
         (("replay", "orders-dlq", "--to", "orders", "--patch", "no-such-file"), "cannot be read"),
         (("replay", "orders-dlq", "--to", "orders", "--reason", "("), "no regular expression"),
         (("replay", "orders-dlq", "--to", "orders", "--where", "$.a"), "PATH=VALUE"),
+        (("replay", "orders-dlq", "--to", "orders", "--payloads", "no.such:store"), "'no.such', which is not there"),
+        (("replay", "orders-dlq", "--to", "orders", "--payloads", f"{HERE}:nothing"), "does not have"),
+        (("replay", "orders-dlq", "--to", "orders", "--payloads", HERE), "MODULE:NAME"),
+        (("replay", "orders-dlq", "--to", "orders", "--payloads", f"{HERE}:NUMBER"), "no store of payloads"),
+        (("replay", "orders-dlq", "--to", "orders", "--payloads", f"{HERE}:closed"), "no credentials"),
+        (("replay", "orders-dlq", "--to", "orders", "--payloads", f"{HERE}:BUCKET", "--native"), "--payloads"),
         (("analyze", "orders-dlq", "--pattern", "x"), "NAME=REGEX"),
         (("analyze", "orders-dlq", "--pattern", "x=("), "no regular expression"),
         (("analyze", "orders-dlq", "--json", "no/such/folder/file"), "Make it first"),
@@ -133,6 +154,53 @@ def test_errors_are_one_clear_line(command: Callable[..., Done], arguments: tupl
         assert "Traceback" not in done.err
 
     operate(step)
+
+
+def test_replay_of_claim_checks(command: Callable[..., Done]) -> None:
+    """Without their store they stay, and the command says which option brings them back; with it they come back."""
+
+    def step(bench: Bench) -> None:
+        fill(bench, BUCKET, LARGE, "small")
+        reference = next(iter(BUCKET.payloads))
+        replay = ("dlq", "replay", bench.dlq, "--to", "orders")
+        analysis = command("dlq", "analyze", bench.dlq, "--json", "-")
+        assert json.loads(analysis.out)["forms"] == {"claim-check": 1, "envelope": 1}
+        dry = command(*replay)
+        assert dry.out.splitlines()[:2] == ["would send 1; nothing was changed: do it with --yes", "skipped 1"]
+        assert f"as {reference}: replay it with that store (payloads=..., or harness dlq replay --payloads" in dry.out
+        assert command(*replay, "--yes").out.startswith("sent 1\nskipped 1\n")
+        assert command(*replay, "--payloads", f"{HERE}:bucket").out.startswith("would send 1;")
+        done = command(*replay, "--payloads", f"{HERE}:BUCKET", "--yes")
+        assert (done.code, done.out.splitlines()[0]) == (0, "sent 1")
+        assert bench.bodies(bench.main) == sorted([LARGE, "small"])
+        fill(bench, BUCKET, LARGE)
+        BUCKET.down = True
+        lost = command(*replay, "--payloads", f"{HERE}:BUCKET", "--yes")
+        BUCKET.down = False
+        assert lost.code == 1
+        assert "failed 1" in lost.out
+        assert "the bucket cannot be reached" in lost.out
+        assert bench.count(bench.dlq) == (1, 0)
+
+    operate(step)
+
+
+def test_a_store_in_the_current_folder(
+    command: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module of the current folder is found, and a class is made without arguments."""
+    (tmp_path / "letters_of_ours.py").write_text(
+        "class Bucket:\n    def put(self, p): ...\n    def get(self, r): ...\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+
+    def step(bench: Bench) -> None:
+        done = command("dlq", "replay", bench.dlq, "--to-origin", "--payloads", "letters_of_ours:Bucket")
+        assert (done.code, done.out) == (0, "would send 0; nothing was changed: do it with --yes\n")
+
+    operate(step)
+    del sys.modules["letters_of_ours"]
 
 
 def test_denied(command: Callable[..., Done]) -> None:

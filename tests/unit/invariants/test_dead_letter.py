@@ -115,11 +115,16 @@ class TestEnvelopeComplete:
 
     @pytest.mark.parametrize(
         "body",
-        [_envelope(), _envelope(originalMessage={"order_id": 1}), '{"order_id": 1}'],
-        ids=["text", "json", "plain"],
+        [
+            _envelope(),
+            _envelope(originalMessage={"order_id": 1}),
+            '{"order_id": 1}',
+            _envelope(originalMessage="", payloadReference="dead-letters/1"),
+        ],
+        ids=["text", "json", "plain", "claim-check"],
     )
     def test_whole(self, body: str) -> None:
-        """The envelope with the body as text or JSON value, and the body sent on as it is, are whole."""
+        """The body as text, as JSON value, sent on as it is, or in a store that is referred to: all are whole."""
         assert self._judge(body)[0] == "holds"
 
     @pytest.mark.parametrize(
@@ -130,6 +135,14 @@ class TestEnvelopeComplete:
             (_envelope(originalMessage="{}"), "another body"),
             (_envelope(failedAt="2030-01-01T00:00:01"), "no time with a zone"),
             (_envelope(originalMessageId="m9"), "'m9'"),
+            (_envelope(originalMessage=""), "lacks originalMessage"),
+            (_envelope(originalMessage="", payloadReference=""), "lacks originalMessage"),
+            (
+                _envelope(originalMessage="", payloadReference="x", errorReason=...),
+                "lacks originalMessage, errorReason",
+            ),
+            (_envelope(originalMessage="", payloadReference="x", originalMessageId="m9"), "'m9'"),
+            (_envelope(originalMessage="{}", payloadReference="x"), "another body"),
             ('{"error": "x"}', "neither the original body"),
             ("junk", "neither the original body"),
         ],
