@@ -239,7 +239,7 @@ class SimulatedRun:
             self.http.respond(name, responder() if isinstance(responder, type) else responder)
         bench = SimulatedBench(self.kernel, record, self.sqs, self.http, self.redis)
         self._undo += [effect.observe(bench) for effect in scenario.effects]
-        self._undo.append(observe.install(record))
+        self._undo.append(observe.install(record, key_of=lambda message: self.keys.of_message(None, message)))
         before = points.set_sink(PointsSink(self.kernel, self.engine, record))
         self._undo.append(lambda: points.set_sink(before))
         if self._handler is not None:

@@ -43,16 +43,24 @@ _OBSERVERS = (
 
 
 def install(
-    record: Record, *, active: Callable[[], bool] | None = None, process: Callable[[], str] | None = None
+    record: Record,
+    *,
+    active: Callable[[], bool] | None = None,
+    process: Callable[[], str] | None = None,
+    key_of: Callable[[str], str | None] | None = None,
 ) -> Callable[[], None]:
     """Write what known libraries do to *record* while *active* says so, until the returned function is called.
 
     *active* (``None``: whether a simulation runs on this thread) keeps out
     what happens outside the run; *process* (``None``: the simulation's current
-    one) names the process that acts. The returned function may be called twice.
+    one) names the process that acts; *key_of* knows the key of a message by
+    its id. The returned function may be called twice.
     """
     context = Context(
-        record, active if active is not None else _simulated, process if process is not None else _simulated_process
+        record,
+        active if active is not None else _simulated,
+        process if process is not None else _simulated_process,
+        key_of,
     )
     with ExitStack() as stack:
         for observer in _OBSERVERS:

@@ -30,10 +30,17 @@ class Context:
     outlives a run makes nothing in the next one.)
     """
 
-    def __init__(self, record: Record, active: Callable[[], bool], process: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        record: Record,
+        active: Callable[[], bool],
+        process: Callable[[], str],
+        key_of: Callable[[str], str | None] | None = None,
+    ) -> None:
         self.record = record
         self.active = active
         self._process = process
+        self._key_of = key_of
         self._taken: dict[str, int] = {}
         self._breakers: WeakKeyDictionary[object, str] = WeakKeyDictionary()  # their names
         self._shared: dict[tuple[str, str, str], str] = {}  # names of states that processes share
@@ -41,6 +48,11 @@ class Context:
         self._policies: dict[Hashable, str] = {}
         self._announced: set[tuple[str, str]] = set()
         self._calls: dict[str, int] = {}
+
+    def key_of(self, message: str | None) -> dict[str, str]:
+        """The field that says which message of the workload the one with this id is, where that is known."""
+        key = self._key_of(message) if self._key_of is not None and message else None
+        return {} if key is None else {"key": key}
 
     def made(self, breaker: object, given: str | None) -> None:
         """Name *breaker*, which was just made. It is announced when it is first used: limits may be set before."""

@@ -16,9 +16,10 @@ def install(context: Context) -> Callable[[], None]:
     def listen(event: PoisonEvent) -> None:
         if event.kind not in ("quarantined", "released") or not context.active():
             return
+        key = context.key_of(event.message_id)
         if event.kind == "quarantined":
-            context.record("quarantine", event.message_id, reason=event.reason)
+            context.record("quarantine", event.message_id, **key, reason=event.reason)
         else:
-            context.record("release", event.message_id)
+            context.record("release", event.message_id, **key)
 
     return watch_quarantines(listen)

@@ -36,11 +36,13 @@ class Recorded:
 
 
 @contextmanager
-def observed(recorded: Recorded | None = None) -> Iterator[Recorded]:
+def observed(
+    recorded: Recorded | None = None, *, key_of: Callable[[str], str | None] | None = None
+) -> Iterator[Recorded]:
     """Observers in force, as in a run, until the block ends."""
     recorded = recorded if recorded is not None else Recorded()
     stop: Callable[[], None] = observe.install(
-        recorded, active=lambda: recorded.running, process=lambda: recorded.process
+        recorded, active=lambda: recorded.running, process=lambda: recorded.process, key_of=key_of
     )
     try:
         yield recorded
