@@ -109,13 +109,20 @@ def _region_of(queue: str | None) -> str | None:
 
 
 def connect_redis(url: str) -> Any:
-    """A client for *url*, tried with one PING, and where that is, said. Raises what redis-py raises."""
+    """A client for *url* (a server, or any node of a cluster), and where that is, said. Raises what redis-py raises."""
     import redis
 
     client = redis.Redis.from_url(url, socket_timeout=10)
     client.ping()
-    say(f"redis {_without_password(url)}")
-    return client
+    try:
+        cluster = bool(client.info("cluster").get("cluster_enabled"))
+    except redis.ResponseError:  # not allowed to ask, or no server of Redis's own: it is asked as a single one
+        cluster = False
+    say(f"redis{' cluster' if cluster else ''} {_without_password(url)}")
+    if not cluster:
+        return client
+    client.close()
+    return redis.RedisCluster.from_url(url, socket_timeout=10)
 
 
 def _without_password(url: str) -> str:

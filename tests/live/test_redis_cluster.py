@@ -19,6 +19,7 @@ import redis
 from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException
 
+from harness.cli import run_command
 from harness.resilience import (
     CircuitBreaker,
     CircuitBreakerOpenException,
@@ -168,6 +169,27 @@ def test_scripts_are_loaded_where_they_are_missing(cluster: Any) -> None:
     cluster.script_flush()
     assert [detector.record_failure(f"m-{n}") for n in range(10)] == [2] * 10
     assert not detector.degraded
+
+
+def test_the_operators_command(
+    cluster: Any, nodes: list[int], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The URL of any node does: the commands find the masters that hold the quarantine and the counts."""
+    detector = PoisonMessageDetector(cluster, poison_threshold=1)
+    for n in range(5):
+        message = {"MessageId": f"m-{n}", "Body": "{}"}
+        detector.record_failure(f"m-{n}")
+        assert detector.quarantine_poison_message(message, "it fails")
+    for node in nodes:
+        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{node}/0")
+        assert run_command(["quarantine", "list"]) == 0
+        out, err = capfd.readouterr()
+        assert len(out.splitlines()) == 5
+        assert err.startswith(f"redis cluster redis://127.0.0.1:{node}/0")
+    assert run_command(["quarantine", "erase", "m-3", "--yes"]) == 0
+    assert detector.failure_count("m-3") == 0
+    assert run_command(["quarantine", "purge", "--yes"]) == 0
+    assert detector.quarantined() == []
 
 
 def test_effects_once(cluster: Any) -> None:
