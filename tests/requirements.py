@@ -58,10 +58,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def redis_server() -> Iterator[int]:
-    """A real redis-server on loopback for the time of a test; gives its port."""
+def redis_server(port: int | None = None) -> Iterator[int]:
+    """A real redis-server on loopback for the time of a test, on *port* or any; gives its port."""
     program = require("redis")
-    port = free_port()
+    port = free_port() if port is None else port
     with tempfile.TemporaryDirectory() as folder:
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         server = subprocess.Popen([*command, "--dir", folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

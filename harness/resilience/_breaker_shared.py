@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import uuid
 from itertools import count
 from typing import TYPE_CHECKING, cast
@@ -53,7 +54,8 @@ class SharedPart:
         self._name = name
         self._window = cast("CountWindow | TimeWindow | None", window)
         self._pause = pause
-        self._me = uuid.uuid4().hex  # of this object, in this process
+        self._me = uuid.uuid4().hex  # of this object, in the process
+        self._process = os.getpid()
         self._numbers = count(1)
         self._alone_until: float | None = None  # when to ask again; None: the store answers
         self._episode = 0
@@ -99,13 +101,15 @@ class SharedPart:
         while True:
             asked = breaker._now()
             with breaker._lock:
-                if self._alone_until is not None and asked < self._alone_until:
-                    return None
+                if self._alone_until is not None:
+                    if asked < self._alone_until:
+                        return None
+                    self._alone_until = asked + self._pause  # one call asks; nobody else waits for it meanwhile
                 refused = self._still_open(asked)
                 known = self._known(asked)
             if refused:
                 self._reject(asked)
-            call = f"{self._me}:{next(self._numbers)}"
+            call = self._call_name()
             early = known.state is _OPEN and known.left > 0
             view = self._ask(Question("admit", self._limits(), known, call=call, early=early))
             if view is None:
@@ -179,6 +183,12 @@ class SharedPart:
             self._learn(view, asked, breaker._now())
         breaker._deliver()
         return True
+
+    def _call_name(self) -> str:
+        """A name that no other call has, in this process or another: a forked child is another."""
+        if os.getpid() != self._process:
+            self._me, self._process = uuid.uuid4().hex, os.getpid()
+        return f"{self._me}:{next(self._numbers)}"
 
     def _limits(self) -> Limits:
         breaker = self._breaker

@@ -2,7 +2,7 @@
 
 ::
 
-    store = RedisBreakerStore(redis.Redis(socket_timeout=0.5))
+    store = RedisBreakerStore()                     # a client with short timeouts for the server on this machine
     breaker = CircuitBreaker(failure_threshold=5, recovery_timeout=60, name="payments", store=store)
 
 All breakers of one name and store are one: failures are counted together, one
@@ -14,8 +14,14 @@ one atomic step each; while the breaker is open, a process asks once a second.
 from the state it knew last and by its own counts, and asks again after
 ``store_pause`` seconds. What the store says then is in force: what was counted
 alone is forgotten. If the store has lost its data, another *epoch* of the state
-begins with what the first one who asks knew of it. Give the store's client a short timeout: a call waits for it once in
-every ``store_pause`` seconds.
+begins with what the first one who asks knew of it.
+
+*A client of your own* needs short timeouts and no retries with pauses, because
+a call waits for it once in every ``store_pause`` seconds (and those that are
+under way when it fails, each once). redis-py's defaults are 5 s for an answer and
+several retries, some seconds in all even where the connection is refused::
+
+    redis.Redis(host, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 1))
 
 *Time* is the store's, as nothing else is shared. A process that saw the breaker
 open does not probe before the open time has passed on its own monotonic clock
@@ -33,7 +39,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from harness.resilience import _breaker_script as script
 from harness.resilience._breaker_events import CircuitState, Mode
-from harness.resilience.idempotency import default_redis_client, text_of
+from harness.resilience.idempotency import text_of
 from harness.resilience.windows import CountWindow, TimeWindow
 
 __all__ = [
@@ -173,7 +179,7 @@ class RedisBreakerStore:
     ) -> None:
         if not keep_seconds > 0:
             raise ValueError(f"keep_seconds must be above 0, not {keep_seconds!r}")
-        self.redis = redis_client if redis_client is not None else default_redis_client()
+        self.redis = redis_client if redis_client is not None else _default_client()
         self.prefix = prefix
         self.keep_seconds = keep_seconds
         self._script = self.redis.register_script(script.QUESTION)
@@ -209,6 +215,22 @@ class RedisBreakerStore:
         elif question.kind == "force":
             document |= {"state": question.state.value, "mode": question.mode, "reason": question.reason}
         return document
+
+
+def _default_client() -> Any:
+    """A client for the server on this machine that gives up soon.
+
+    Raises:
+        ImportError: redis is not installed.
+    """
+    try:
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+    except ImportError as error:
+        raise ImportError("redis is not installed; install it or hand in a client as redis_client=") from error
+    # One retry at once: the server closes connections that were idle for long.
+    return redis.Redis(socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 1))
 
 
 #: An open time that grows without a limit ends in this many microseconds: a hundred years, which the script's

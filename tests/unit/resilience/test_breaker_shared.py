@@ -181,6 +181,26 @@ def test_without_its_store_it_goes_on_alone(store: Store, clock: Clock) -> None:
     assert (breaker.state, breaker.alone) == (CLOSED, True)
 
 
+def test_only_one_call_asks_whether_a_lost_store_is_back(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others go on alone meanwhile: a store that hangs delays one call in a pause, not every thread."""
+    breaker = make(store, store_pause=5)
+    store.down = True
+    breaker.call(int)
+    clock.now += 5
+    asked: list[str] = []
+
+    def hangs(name: str, question: Question) -> View:
+        asked.append(question.kind)
+        assert breaker.call(int) == 0, "another thread's, while this one waits"
+        raise TimeoutError
+
+    monkeypatch.setattr(store, "ask", hangs)
+    assert breaker.call(int) == 0
+    assert asked == ["admit"]
+
+
 def test_alone_it_goes_on_from_what_it_knew(store: Store, clock: Clock) -> None:
     """Open when the store fails, it stays open for the rest of its time, and has its own permits then."""
     first, second = make(store), make(store)
