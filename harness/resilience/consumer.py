@@ -27,8 +27,7 @@ again. What cannot be held is given back and is not blamed.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
+import functools
 import json
 import random as _random
 import signal
@@ -37,6 +36,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol
 
+from harness.resilience._awaiting import HandlerLoop, checked_handler
 from harness.resilience._delivery import DONE, ConsumerEvent, ConsumerListener, Delivery, Outcome, RecentIds, Reporter
 from harness.resilience._loop import Admission, ConsumerOptions, MessageLoop
 from harness.resilience._stack import ErrorDetails, details_of
@@ -125,8 +125,9 @@ class ResilientConsumer:
     """See the module.
 
     ``handler`` gets each message as boto3 gives it (a dict with all
-    attributes), returns when it is done and raises otherwise; a coroutine
-    function is run to its end. A permanent error dead-letters at once; any
+    attributes), returns when it is done and raises otherwise; what it gives to
+    be awaited (a coroutine function's result) is awaited to its end, on one event
+    loop for all messages. A permanent error dead-letters at once; any
     other one lets the message come back, and at its ``max_receives``-th receive
     dead-letters it. A message that was received ``receive_limit`` times (by
     default three times ``max_receives``) is not tried again, whatever became of
@@ -203,6 +204,7 @@ class ResilientConsumer:
         self._payloads = payloads
         self._clock = clock or time.monotonic
         self._wall_clock = wall_clock
+        self._coroutines = HandlerLoop()
         self._call = self._compose(handler)
         self._errors = RecentIds()
         self._sent_once = SentOnce(idempotency.store if idempotency else None, queue_url)
@@ -247,6 +249,7 @@ class ResilientConsumer:
         try:
             self._loop.run(self._process)
         finally:
+            self._coroutines.close()
             if degradation is not None:
                 degradation.stop()
             for number, handler in before.items():
@@ -258,12 +261,7 @@ class ResilientConsumer:
         self._loop.stop()
 
     def _compose(self, handler: Handler) -> Handler:
-        call = handler
-        if inspect.iscoroutinefunction(handler):
-
-            def call(message: dict[str, Any]) -> Any:
-                return asyncio.run(handler(message))
-
+        call: Handler = functools.partial(self._coroutines.call, checked_handler(handler))
         retry, breaker = self.retry, self.breaker
         if retry is not None:
             inner = call

@@ -22,12 +22,14 @@ deleted.
 
 from __future__ import annotations
 
+import functools
 import random as _random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from harness.resilience._awaiting import HandlerLoop, checked_handler
 from harness.resilience._delivery import (
     DONE,
     LEFT,
@@ -278,8 +280,11 @@ class DeadLetterQueueHandler:
         """Receive and handle until :meth:`stop`. Blocks.
 
         ``message_handler`` gets each message as boto3 gives it (a dict, with
-        all attributes). Errors of receiving are survived with growing pauses.
+        all attributes); a coroutine function is awaited to its end. Errors of
+        receiving are survived with growing pauses.
         """
+        checked_handler(message_handler)
+        coroutines = HandlerLoop()
         self._report = Reporter(self.main_queue_url, self.listeners)
         loop = MessageLoop(
             self.sqs,
@@ -297,8 +302,10 @@ class DeadLetterQueueHandler:
         if self._stop_asked:  # by a signal that came before the loop was there
             loop.stop()
         try:
-            loop.run(lambda delivery: self._process(loop, delivery, message_handler))
+            handler = functools.partial(coroutines.call, message_handler)
+            loop.run(lambda delivery: self._process(loop, delivery, handler))
         finally:
+            coroutines.close()
             self._loop = None
             self._stop_asked = False
 
