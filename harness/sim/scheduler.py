@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
+from sys import get_asyncgen_hooks, set_asyncgen_hooks
 from typing import Any, NoReturn
 
 from greenlet import getcurrent
@@ -155,6 +156,15 @@ class Scheduler:
         elif actor.handling:
             actor.missed = True
 
+    def hasten(self, actor: Actor, at_us: int) -> None:
+        """A parked *actor* is resumed at *at_us* already, which is earlier than it asked for; nothing if it runs."""
+        if actor.waiting and actor.pending is None and not self.closing:
+            self._push(at_us, actor)
+
+    def choose(self, among: int) -> int:
+        """A recorded decision: an index below *among*, 0 = first come."""
+        return self._choose(among)
+
     def call_at(self, at_us: int, function: Callable[[], object]) -> Timer:
         """Run *function* in the hub at *at_us*, before actors runnable at that instant. It must not wait."""
         if self.closing:
@@ -208,8 +218,11 @@ class Scheduler:
         if following is actor:
             return
         loop = _get_running_loop()
-        if loop is not None:
+        hooks: Any = None
+        if loop is not None:  # both belong to the OS thread, and here to the actor
             _set_running_loop(None)
+            hooks = get_asyncgen_hooks()
+            set_asyncgen_hooks(None, None)
         actor.greenlet = getcurrent()
         if following is None or following.greenlet is None:
             self._next = following
@@ -222,6 +235,7 @@ class Scheduler:
             following.greenlet.switch()
         if loop is not None:
             _set_running_loop(loop)
+            set_asyncgen_hooks(*hooks)
 
     def _pick(self) -> Actor | None:
         """The next actor to run; None if the hub has something to do first."""
@@ -343,7 +357,9 @@ class Scheduler:
         """Go to the hub for good: the current actor is not resumed before ``close()``, if ever."""
         actor.greenlet = getcurrent()
         actor.loop = _get_running_loop()
-        _set_running_loop(None)
+        if actor.loop is not None:
+            _set_running_loop(None)
+            set_asyncgen_hooks(None, None)
         self.current = None
         self._next = None
         self.hub.switch()
