@@ -7,6 +7,7 @@ wrong verdict.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import sysconfig
@@ -116,3 +117,111 @@ def leak(thing: object) -> None:
     import ctypes
 
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+# -- moto ------------------------------------------------------------------------------------------
+
+
+def _tables(backends: Any) -> list[tuple[str, dict[Any, Any]]]:
+    """The tables that a service keeps beside its backends (S3: which account a bucket is of), copied."""
+    return [(name, dict(value)) for name, value in vars(backends).items() if isinstance(value, dict)]
+
+
+class Moto:
+    """moto's backends, called in this process without its mocks.
+
+    Raises:
+        EnvironmentFailed: moto is not installed, or this version lacks what is used of it.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import moto
+            from moto import backend_index, backends
+            from moto.core.base_backend import AccountSpecificBackend, BackendDict
+            from moto.core.botocore_stubber import BotocoreStubber
+            from moto.core.model_instances import reset_model_data
+            from moto.moto_api._internal import mock_random
+            from moto.sqs import models
+        except ImportError as error:
+            raise EnvironmentFailed(
+                f"a service that is not simulated needs moto, which is not there ({error}): "
+                "pip install 'resilience-harness[moto]'"
+            ) from None
+        self.version: str = moto.__version__
+        self.sqs: Any = models
+        self._dicts: Any = BackendDict
+        self._reset_model_data: Callable[[], object] = reset_model_data
+        self._random: Any = mock_random
+        self._index: Any = backend_index
+        self._backends: Any = backends
+        self._ready: set[str] = set()
+        self._stubber: Any = BotocoreStubber()
+        self._check(AccountSpecificBackend)
+        AccountSpecificBackend.get_session()  # reads files: now, and never again
+
+    def _check(self, accounts: Any) -> None:
+        queue, message = self.sqs.Queue, self.sqs.Message
+        wanted: list[tuple[Any, str]] = [
+            (self._dicts, "_instances"),
+            (self._dicts, "reset"),
+            (accounts, "get_session"),
+            (self._stubber, "process_request"),
+            (self._index, "backend_url_patterns"),
+            (self._backends, "get_backend"),
+            (self._random, "seed"),
+            *((self.sqs, name) for name in ("sqs_backends", "unix_time", "unix_time_millis")),
+            *((queue, name) for name in ("add_message", "delete_message", "wait_for_messages", "messages")),
+            *((message, name) for name in ("mark_received", "change_visibility", "had_receipt_handle", "visible")),
+            (message("", ""), "visible_at"),
+            (message("", ""), "delayed_until"),
+        ]
+        missing = [f"{getattr(owner, '__name__', type(owner).__name__)}.{name}" for owner, name in wanted
+                   if not hasattr(owner, name)]  # fmt: skip
+        if missing:
+            raise EnvironmentFailed(
+                f"moto {self.version} cannot be used: {', '.join(missing)} is not there. Install moto 5.2.5"
+            )
+
+    def set_aside(self) -> Callable[[], None]:
+        """Empty every backend; what is returned drops what a run put there and puts back what stood there before."""
+        held = [(backends, dict(backends), _tables(backends)) for backends in self._dicts._instances]
+        for backends, _, tables in held:
+            backends.clear()
+            for name, _ in tables:
+                vars(backends)[name].clear()
+        self._dicts._instances.clear()
+
+        def put_back() -> None:
+            self._dicts.reset()
+            self._reset_model_data()
+            for backends, accounts, tables in held:
+                backends.update(accounts)
+                for name, content in tables:
+                    vars(backends)[name].update(content)
+                self._dicts._instances.append(backends)
+
+        return put_back
+
+    def seed(self, number: int) -> None:
+        """Let moto's own generator, which its ids come from, begin at *number*."""
+        self._random.seed(number)
+
+    def prepare(self, url: str) -> None:
+        """Import what answers requests to *url*."""
+        host = url.partition("?")[0]
+        for service, pattern in self._index.backend_url_patterns:
+            if service not in self._ready and pattern.match(host):
+                self._ready.add(service)
+                backends = self._backends.get_backend(service)
+                module: str = getattr(backends, "backend", type(backends)).__module__
+                importlib.import_module(module.removesuffix("models") + "urls")
+
+    def answer(self, request: Any) -> tuple[int, Mapping[str, Any], bytes | str] | None:
+        """What moto answers to a prepared request of botocore's; ``None`` where it knows no such service."""
+        found: tuple[int, Mapping[str, Any], bytes | str] | None = self._stubber.process_request(request)
+        return found
+
+    def queues(self) -> list[Any]:
+        """Every queue of every account and region that a call has named."""
+        return [queue for _, _, backend in self.sqs.sqs_backends.iter_backends() for queue in backend.queues.values()]

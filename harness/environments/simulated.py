@@ -39,6 +39,7 @@ from harness.sim.wire import botocore as botocore_wire
 from harness.sim.wire import http as http_wire
 from harness.sim.wire import redis as redis_wire
 from harness.sim.wire import sqlite as sqlite_wire
+from harness.sim.wire.botocore_moto import MotoServices
 from harness.sim.world import Service
 
 __all__ = ["SimulatedRun", "install", "uninstall"]
@@ -157,6 +158,7 @@ class SimulatedRun:
             record_bodies=scenario.record_bodies,
         )
         made.makers["cloudwatch"] = self._make_cloudwatch
+        self.elsewhere = made.elsewhere = MotoServices(made, seeds)
         self.redis = made.redis = self._actions.redis = RedisServer(
             made, seeds.stream("redis"), history_seconds=_longest_failover(plan)
         )
@@ -306,7 +308,7 @@ class SimulatedRun:
         found = list(self.processes.failures)
         if self.kernel.refused:
             found += [str(error) for error in self.kernel.refused]
-        return found
+        return found + self.elsewhere.failures
 
     def close(self) -> None:
         """Take the run apart. Idempotent."""
@@ -316,6 +318,7 @@ class SimulatedRun:
         finally:
             while self._undo:
                 self._undo.pop()()
+            self.elsewhere.close()
 
 
 def _silence_last_resort() -> Callable[[], object]:

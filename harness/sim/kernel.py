@@ -102,6 +102,12 @@ class Kernel(Scheduler):
             self._ids = self.seeds.stream("ids")
         return self._ids
 
+    def lend_ids(self, stream: Random) -> Random:
+        """Let ids come from *stream* until they are given back; returns what they came from."""
+        before = self.ids
+        self._ids = stream
+        return before
+
     @property
     def hub_random(self) -> Random:
         """``random`` of code that runs in no process (timers, the set-up of the run)."""

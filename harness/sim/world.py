@@ -50,7 +50,7 @@ class Service(Protocol):
 class World:
     """Everything that one run consists of."""
 
-    __slots__ = ("hook", "http", "kernel", "makers", "record", "redis", "services", "thread_id", "wires")
+    __slots__ = ("elsewhere", "hook", "http", "kernel", "makers", "record", "redis", "services", "thread_id", "wires")
 
     def __init__(self, kernel: Kernel, hook: Hook, record: Recorder) -> None:
         self.kernel = kernel
@@ -58,6 +58,7 @@ class World:
         self.record = record
         self.services: dict[str, Service] = {}  # by botocore's service name: "sqs", "cloudwatch", ...
         self.makers: dict[str, Callable[[], Service]] = {}  # of services that are made when they are first called
+        self.elsewhere: Any = None  # harness.sim.wire.botocore_moto.MotoServices: AWS services that are not ours
         self.redis: Any = None  # harness.sim.services.redis.RedisServer
         self.http: Any = None  # harness.sim.services.http.HttpStubs
         self.wires: dict[str, Any] = {}  # what a wire keeps for the length of the run, by its name

@@ -5,6 +5,7 @@
 ``botocore_exchange.py``       one request: faults, latency, the service, its clock
 ``botocore_protocols.py``      AWS's protocols from the server's side
 ``botocore_shortcut.py``       the way past serialising, signing and parsing
+``botocore_moto.py``           services that are not ours: moto, in this process
 ``botocore_clients.py``        cheap clients, and clients made before the run
 ``botocore_privates.py``       the private names of botocore that are touched
 =============================  ====================================================
@@ -35,7 +36,7 @@ from harness.sim.verdicts import Answer
 from harness.sim.wire import botocore_clients as _clients
 from harness.sim.wire import botocore_privates as _privates
 from harness.sim.wire import botocore_shortcut as _shortcut
-from harness.sim.wire.botocore_exchange import Call, Failed, exchange, run_state
+from harness.sim.wire.botocore_exchange import Call, Failed, Result, exchange, run_state
 from harness.sim.wire.botocore_protocols import Malformed, Reply, decode_json, decode_query, encode_error, encode_result
 from harness.sim.wire.botocore_shortcut import short_cut
 from harness.sim.world import World
@@ -148,18 +149,21 @@ class _Target(NamedTuple):
 def _send(world: World, session: Any, request: Any) -> Any:
     state = run_state(world)
     actor = world.kernel.current
-    target = _target(request, state.calls.get(actor))
+    known = state.calls.get(actor)
+    target = _target(request, known)
     failed = state.replies.pop(actor, None)
-    result: dict[str, Any] = {}
+    result: Result = {}
     if failed is None:
         try:
-            result = _answer(world, session, request, target)
+            result = _answer(world, session, request, target, None if known is None else known[1])
         except Failed as failure:
             failed = failure
     if failed is not None and failed.refusal is None:
         _break(failed, request)
     request_id, date = state.answered(world.kernel.now_us)
-    if failed is None:
+    if isinstance(result, Reply):
+        reply = result
+    elif failed is None:
         reply = encode_result(target.protocol, target.model, target.operation, result, request_id)
     else:
         reply = _refusal(target.protocol, target.model, failed.refusal, request_id)
@@ -167,13 +171,13 @@ def _send(world: World, session: Any, request: Any) -> Any:
     return _response(request, Reply(reply.status, headers, reply.body))
 
 
-def _answer(world: World, session: Any, request: Any, target: _Target) -> dict[str, Any]:
+def _answer(world: World, session: Any, request: Any, target: _Target, context: Any) -> Result:
     """Decode a request and carry it out. Raises Failed; takes virtual time whatever happens."""
     parameters: dict[str, Any] = {}
     refusal: ServiceError | None = None
     if target.operation is None:
         refusal = unknown_operation(target.name)
-    elif target.protocol in ("json", "query"):  # no simulated service speaks another protocol
+    elif target.protocol in ("json", "query") and _is_ours(world, target.model.service_name):
         try:
             parameters = _parameters(request, target)
         except Malformed as malformed:
@@ -191,7 +195,16 @@ def _answer(world: World, session: Any, request: Any, target: _Target) -> dict[s
     timeout = _privates.read_timeout(session, request)
     timeout_us = None if timeout is None else round(timeout * 1_000_000)
     signed_us = _signed_us(world, request)
-    return exchange(world, Call(point, service, target.name, target.region, parameters, timeout_us, signed_us))
+    call = Call(point, service, target.name, target.region, parameters, timeout_us, signed_us, request, context)
+    return exchange(world, call)
+
+
+def _is_ours(world: World, service: str) -> bool:
+    """Whether requests to *service* are decoded here: it is simulated, or is SQS, whose calls are watched in moto too.
+
+    None of these speaks another protocol than JSON and query.
+    """
+    return service in world.services or service in world.makers or service in ("sqs", "sts")
 
 
 def _invalid(parameters: dict[str, Any], shape: Any) -> ServiceError | None:
@@ -296,8 +309,10 @@ def _break(failed: Failed, request: Any) -> None:
     raise ConnectionClosedError(error="Connection reset by peer", request=request, endpoint_url=url)
 
 
-def _refusal(protocol: str, model: Any, refusal: ServiceError | Answer | None, request_id: str) -> Reply:
+def _refusal(protocol: str, model: Any, refusal: ServiceError | Answer | Reply | None, request_id: str) -> Reply:
     assert refusal is not None
+    if isinstance(refusal, Reply):
+        return refusal
     if isinstance(refusal, Answer):
         if refusal.body:
             return Reply(refusal.status, dict(refusal.headers), refusal.body)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from harness.sim.process import EPOCH_US
 from harness.sim.services.errors import ServiceError
@@ -17,12 +17,16 @@ from harness.sim.services.sts import StsService
 from harness.sim.skew import skew_refusal
 from harness.sim.verdicts import Answer, Lost, Refused, Reset, Slow, Twist, Verdict
 from harness.sim.wire import botocore_clients as _clients
+from harness.sim.wire.botocore_protocols import Reply
 
 if TYPE_CHECKING:
     from harness.sim.kernel import Kernel
     from harness.sim.world import World
 
-__all__ = ["Call", "Failed", "RunState", "exchange", "run_state"]
+__all__ = ["Call", "Failed", "Result", "RunState", "exchange", "run_state"]
+
+#: What a service answers: a simulated one in Python, one that falls through to moto in bytes.
+Result: TypeAlias = dict[str, Any] | Reply
 
 #: How long a client without a read timeout waits for an answer that never comes: until TCP gives up (Linux: 2 hours).
 NO_TIMEOUT_US = 7_200_000_000
@@ -43,16 +47,19 @@ class Call(NamedTuple):
     read_timeout_us: int | None
     #: What the client's wall clock showed when it signed, in microseconds since 1970.
     signed_us: int
+    #: The request itself and what is known of it, on the full path.
+    request: Any = None
+    context: Any = None
 
 
 class Failed(Exception):
     """The caller gets no result: the service's refusal, an answer made by a fault, or a broken connection.
 
-    ``refusal`` is what the service answers; ``broken`` is "timeout",
+    ``refusal`` is what the service answers (bytes, where they came from moto); ``broken`` is "timeout",
     "refused" or "reset" where no answer comes.
     """
 
-    def __init__(self, refusal: ServiceError | Answer | None = None, broken: str = "") -> None:
+    def __init__(self, refusal: ServiceError | Answer | Reply | None = None, broken: str = "") -> None:
         super().__init__(broken or str(refusal))
         self.refusal = refusal
         self.broken = broken
@@ -75,9 +82,11 @@ _BROKEN_NAMES = {
 class RunState:
     """What the wire keeps for the length of one run."""
 
-    __slots__ = ("_date", "_date_s", "calls", "invocations", "replies", "requests", "sts")
+    __slots__ = ("_date", "_date_s", "calls", "invocations", "replies", "requests", "short", "sts")
 
-    def __init__(self) -> None:
+    def __init__(self, *, short: bool = True) -> None:
+        #: Whether the services that the short cut leads to are simulated in this run.
+        self.short = short
         self.requests = 0
         self.invocations = 0
         #: The operation that an actor is in the middle of: (operation model, request context).
@@ -110,12 +119,12 @@ def run_state(world: World) -> RunState:
     """The wire's state of this run. With the first call clients from before the run start anew."""
     state: RunState | None = world.wires.get("botocore")
     if state is None:
-        state = world.wires["botocore"] = RunState()
+        state = world.wires["botocore"] = RunState(short="sqs" in world.services)
         _clients.renew()
     return state
 
 
-def exchange(world: World, call: Call) -> dict[str, Any]:
+def exchange(world: World, call: Call) -> Result:
     """Carry out one request, in virtual time.
 
     Raises:
@@ -138,7 +147,7 @@ def exchange(world: World, call: Call) -> dict[str, Any]:
         raise
 
 
-def _exchange(world: World, kernel: Kernel, call: Call, started_us: int) -> dict[str, Any]:
+def _exchange(world: World, kernel: Kernel, call: Call, started_us: int) -> Result:
     hook = world.hook
     point = call.point
     timeout_us = call.read_timeout_us
@@ -166,6 +175,9 @@ def _exchange(world: World, kernel: Kernel, call: Call, started_us: int) -> dict
     except ServiceError as error:
         _sleep(kernel, latency_us - half_us, deadline_us)
         raise Failed(error) from None
+    if isinstance(result, Reply) and result.code:
+        _sleep(kernel, latency_us - half_us, deadline_us)
+        raise Failed(result)
     late = late or gave_up
     verdict = hook.passing(point, "after")
     if not late:
@@ -215,11 +227,14 @@ def _obey(kernel: Kernel, verdict: Verdict, deadline_us: int, back_us: int) -> t
             raise Failed(broken="reset")
 
 
-def _serve(world: World, call: Call, twist: Twist | None, deadline_us: int) -> tuple[dict[str, Any], bool]:
+def _serve(world: World, call: Call, twist: Twist | None, deadline_us: int) -> tuple[Result, bool]:
     """The service's effect; true if its answer comes after the caller gave up."""
     service = world.services.get(call.service) or world.service(call.service)
     if service is None:
         if call.service != "sts":
+            if world.elsewhere is not None and call.request is not None:
+                found: tuple[Result, bool] = world.elsewhere.serve(call, twist, deadline_us)
+                return found
             simulated = ", ".join(sorted({*world.services, *world.makers, "sts"}))
             raise ServiceError(
                 "NotSimulated",

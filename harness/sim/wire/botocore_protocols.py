@@ -25,11 +25,12 @@ class Malformed(Exception):
 
 
 class Reply(NamedTuple):
-    """Status, headers and body of an answer."""
+    """Status, headers and body of an answer; of a refusal that comes in bytes, its code besides."""
 
     status: int
     headers: dict[str, str]
     body: bytes
+    code: str = ""
 
 
 # -- requests ------------------------------------------------------------------

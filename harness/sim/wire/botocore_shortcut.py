@@ -200,7 +200,7 @@ def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         if world is None or world.kernel.current is None:
             return original(self, operation_name, api_params)
         state = run_state(world)
-        if not _enabled:
+        if not _enabled or not state.short:
             return original(self, operation_name, api_params)
         known: _Known | None = self.__dict__.get(_MARK)
         if known is None:
@@ -229,6 +229,7 @@ def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
                 return original(self, operation_name, api_params)
             finally:
                 state.replies.pop(actor, None)
+        assert isinstance(result, dict)  # these services are ours
         quota = known.quota
         if quota is not None and quota._available_capacity != quota._max_capacity:
             quota.release(_privates.QUOTA_OF_A_SUCCESS)
