@@ -51,6 +51,7 @@ __all__ = [
     "ThrottlingError",
     "TransientError",
     "classify",
+    "code_rule",
     "diagnose",
     "raise_for_response",
     "register_permanent",
@@ -346,11 +347,23 @@ def _aws_answer(error: Exception) -> tuple[str, int | None] | None:
     return code, status if isinstance(status, int) else None
 
 
-def _by_aws(error: Exception, code: str, status: int | None) -> Diagnosis:
-    name = code.rpartition("#")[2].rpartition(".")[2]
+def code_rule(code: str) -> str | None:
+    """What an AWS error code alone says: ``transient`` or ``permanent``, with ``throttling`` beside it; else ``None``.
+
+    For answers that carry codes in place of exceptions, such as the failed entries of a batch.
+    """
+    name = _code_name(code)
     words = tables.AWS_CODES.get(name)
-    if words is None:
-        words = next((rule for ending, rule in tables.AWS_CODE_ENDINGS if name.endswith(ending)), None)
+    return words or next((rule for ending, rule in tables.AWS_CODE_ENDINGS if name.endswith(ending)), None)
+
+
+def _code_name(code: str) -> str:
+    return code.rpartition("#")[2].rpartition(".")[2]
+
+
+def _by_aws(error: Exception, code: str, status: int | None) -> Diagnosis:
+    name = _code_name(code)
+    words = code_rule(code)
     if name in ("InvalidSignatureException", "SignatureDoesNotMatch") and "Signature expired" in str(error):
         # The clock is off, not the key: it passes when the clock is put right.
         words = "transient"

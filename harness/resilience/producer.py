@@ -24,12 +24,30 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.resilience._listeners import logger
 from harness.resilience.consumer import BreakerLike, RetryLike
 from harness.resilience.dlq import sqs_client
 from harness.resilience.envelope import MAX_MESSAGE_BYTES, message_bytes
-from harness.resilience.errors import Classification, MessageTooLargeError, PermanentError, TransientError, classify
+from harness.resilience.errors import (
+    Classification,
+    MessageTooLargeError,
+    PermanentError,
+    ThrottlingError,
+    TransientError,
+    classify,
+    code_rule,
+)
 
-__all__ = ["BatchResult", "Message", "Outbox", "PartialBatchError", "RefusedEntryError", "ResilientProducer", "Unsent"]
+__all__ = [
+    "BatchResult",
+    "Message",
+    "Outbox",
+    "PartialBatchError",
+    "RefusedEntryError",
+    "ResilientProducer",
+    "ThrottledBatchError",
+    "Unsent",
+]
 
 _ENTRIES = 10
 
@@ -77,7 +95,7 @@ Outbox = Callable[[Unsent], object]
 
 
 class PartialBatchError(TransientError):
-    """A part of a batch was refused; ``count`` messages are left to send."""
+    """A part of a batch was refused for the moment; ``count`` messages are left to send. ``code`` is that of one."""
 
     def __init__(self, count: int, code: str) -> None:
         super().__init__(count, code)
@@ -88,12 +106,20 @@ class PartialBatchError(TransientError):
         return f"{self.count} messages of a batch were refused ({self.code})"
 
 
+class ThrottledBatchError(PartialBatchError, ThrottlingError):
+    """The same, because there were too many: retries wait and pay as after any throttling."""
+
+
 class ResilientProducer:
     """See the module. Thread-safe.
 
-    ``retry`` and ``breaker``: ours, or anybody's with ``execute`` and ``call``.
-    The breaker stands outside: one send with all its retries is one call.
+    ``retry`` and ``breaker``: ours, or anybody's with ``execute`` and ``call``;
+    give producers and consumers of one service the same retry budget. The
+    breaker stands outside: one send with all its retries is one call.
     ``max_bytes``: the queue's MaximumMessageSize, if it is below 1 MiB.
+
+    Raises:
+        ValueError: ``max_bytes`` is over 1 MiB, or below 1.
     """
 
     def __init__(
@@ -107,6 +133,8 @@ class ResilientProducer:
         classifier: Callable[[BaseException], Classification] = classify,
         max_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
+        if not 1 <= max_bytes <= MAX_MESSAGE_BYTES:
+            raise ValueError(f"max_bytes must be from 1 to {MAX_MESSAGE_BYTES}, the limit of SQS, not {max_bytes}")
         self.queue_url = queue_url
         self.retry = retry
         self.breaker = breaker
@@ -140,7 +168,7 @@ class ResilientProducer:
 
         Raises:
             MessageTooLargeError: it is over the limit; the outbox is not asked, because it would never fit.
-            Exception: the last error, where there is no outbox or the error is permanent.
+            Exception: the last error, where there is no outbox, the outbox failed or the error is permanent.
         """
         message = (
             body
@@ -155,9 +183,8 @@ class ResilientProducer:
             answer = self._guarded(lambda: self.sqs.send_message(QueueUrl=self.queue_url, **_request(message)))
         except Exception as error:
             unsent = Unsent(message, error, self._classifier(error) is Classification.PERMANENT)
-            if unsent.permanent or self.outbox is None:
+            if not self._to_outbox(unsent):
                 raise
-            self.outbox(unsent)
             return None
         return str(answer["MessageId"])
 
@@ -165,8 +192,12 @@ class ResilientProducer:
         """Send many messages in as few calls as SQS's limits allow (ten, and 1 MiB together).
 
         In a FIFO queue a call holds no two messages of a group, and nothing of
-        a group is sent after one of it that failed, so that order is kept.
-        Raises nothing that a message or the service is to blame for.
+        a group is sent after one of it that failed, so that order is kept; nor
+        does the outbox get anything behind what it did not take. Raises nothing
+        that a message, the service or the outbox is to blame for.
+
+        Raises:
+            ValueError: a message for a FIFO queue has no group; nothing is sent.
         """
         waiting: dict[int, Message] = {}
         failed: list[Unsent] = []
@@ -189,8 +220,13 @@ class ResilientProducer:
                 unsent.append(lost)
                 if self.ordered and not lost.permanent:
                     blocked[str(lost.message.group_id)] = lost.error
-        outboxed = [each for each in unsent if self._to_outbox(each)]
-        failed += [each for each in unsent if each not in outboxed]
+        outboxed: list[Unsent] = []
+        refused: set[str | None] = set()  # groups of which the outbox did not take one
+        for each in unsent:
+            kept = each.message.group_id not in refused and self._to_outbox(each)
+            (outboxed if kept else failed).append(each)
+            if self.ordered and not kept and not each.permanent:
+                refused.add(each.message.group_id)
         return BatchResult(sent, outboxed, sorted(failed, key=lambda each: each.position))
 
     def _send_chunk(self, left: dict[int, Message], sent: dict[int, str]) -> list[Unsent]:
@@ -204,15 +240,21 @@ class ResilientProducer:
                 position = int(entry["Id"])
                 if left.pop(position, None) is not None:
                     sent[position] = str(entry["MessageId"])
-            code = ""
+            codes = ["no answer"]
             for entry in answer.get("Failed") or []:
                 code = str(entry.get("Code"))
-                if entry.get("SenderFault"):
+                rule = code_rule(code)
+                if rule == "permanent" or (entry.get("SenderFault") and rule is None):
                     position = int(entry["Id"])
                     error = RefusedEntryError(f"{code}: {entry.get('Message', '')}")
                     refused.append(Unsent(left.pop(position), error, True, position))
+                else:
+                    codes.append(code)
             if left:
-                raise PartialBatchError(len(left), code)
+                throttled = next((code for code in codes if "throttling" in (code_rule(code) or "")), None)
+                if throttled is not None:
+                    raise ThrottledBatchError(len(left), throttled)
+                raise PartialBatchError(len(left), codes[-1])
 
         if not left:
             return []
@@ -229,9 +271,15 @@ class ResilientProducer:
         return call() if breaker is None else breaker.call(call)
 
     def _to_outbox(self, unsent: Unsent) -> bool:
+        """Whether the outbox has it now. One that fails is logged: the caller learns that the message was not sent."""
         if self.outbox is None or unsent.permanent:
             return False
-        self.outbox(unsent)
+        try:
+            self.outbox(unsent)
+        except Exception as error:
+            logger.exception("the outbox did not take a message for %s", self.queue_url)
+            unsent.error.add_note(f"the outbox did not take it either: {type(error).__name__}: {error}")
+            return False
         return True
 
     def _named(self, message: Message) -> Message:
@@ -260,7 +308,7 @@ class ResilientProducer:
                 if self.ordered and message.group_id in groups:
                     continue
                 groups.add(message.group_id)
-                if size + message.size > MAX_MESSAGE_BYTES:
+                if chunk and size + message.size > MAX_MESSAGE_BYTES:
                     if self.ordered:
                         continue
                     break

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from harness.resilience.breaker import CircuitBreaker, CircuitBreakerOpenException
+from harness.resilience.budget import RetryQuota
 from harness.resilience.envelope import MAX_MESSAGE_BYTES
-from harness.resilience.errors import MessageTooLargeError, ServiceUnavailableError
-from harness.resilience.producer import Message, ResilientProducer, Unsent
-from harness.resilience.retry import ExponentialBackoffRetry
+from harness.resilience.errors import MessageTooLargeError, ServiceUnavailableError, diagnose
+from harness.resilience.producer import Message, ResilientProducer, ThrottledBatchError, Unsent
+from harness.resilience.retry import ExponentialBackoffRetry, Retry
 from tests.unit.resilience.sqs_fake import Clock, FakeSqs, aws_error
 
 URL = "https://sqs.example/1/orders"
@@ -203,3 +205,115 @@ def test_fifo_needs_a_group() -> None:
     """A message for a FIFO queue without a group is refused with the remedy."""
     with pytest.raises(ValueError, match="group_id"):
         Setup(FIFO).producer.send("b")
+
+
+def refusing(code: str, *, fault: bool, times: int = 1) -> Callable[[FakeSqs], None]:
+    """The first calls of send_message_batch refuse their first entry with *code*."""
+
+    def install(sqs: FakeSqs) -> None:
+        original, left = sqs.send_message_batch, [times]
+
+        def send(**request: Any) -> Any:
+            if left[0] == 0:
+                return original(**request)
+            left[0] -= 1
+            bad, *good = request["Entries"]
+            answer = original(QueueUrl=request["QueueUrl"], Entries=good) if good else {"Successful": []}
+            return {**answer, "Failed": [{"Id": bad["Id"], "Code": code, "SenderFault": fault, "Message": ""}]}
+
+        sqs.send_message_batch = send  # type: ignore[method-assign]
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("code", "fault", "again"),
+    [
+        ("InternalError", False, True),
+        ("RequestThrottled", True, True),
+        ("AWS.SimpleQueueService.Unheard", False, True),
+        ("AWS.SimpleQueueService.Unheard", True, False),
+        ("InvalidMessageContents", True, False),
+        ("InvalidMessageContents", False, False),
+    ],
+)
+def test_a_refused_entry_is_sent_again_if_its_code_says_that_it_can_succeed(
+    code: str, fault: bool, again: bool
+) -> None:
+    """Throttling is the sender's fault in SQS's words, and passes all the same; other codes go by whose fault."""
+    s = Setup(retry=retry())
+    refusing(code, fault=fault)(s.sqs)
+    result = s.producer.send_batch(["b0", "b1"])
+    assert sorted(result.sent) == ([0, 1] if again else [1])
+    assert [unsent.permanent for unsent in result.failed] == ([] if again else [True])
+
+
+def test_a_throttled_batch_waits_and_pays_as_after_throttling() -> None:
+    """Retries of it take the budget's price for throttling, also where only one entry was throttled."""
+    quota = RetryQuota()
+    seen: list[Any] = []
+    clock = Clock()
+    policy = Retry(budget=quota, on_retry=seen.append, sleep=clock.sleep, clock=clock)
+    s = Setup(retry=policy)
+    refusing("RequestThrottled", fault=True, times=1)(s.sqs)
+    s.producer.send_batch(["b0", "b1"])
+    (waiting,) = seen
+    assert isinstance(waiting.error, ThrottledBatchError)
+    assert diagnose(waiting.error).throttling
+    assert quota.available == 500, "5 taken, and given back by success"
+
+
+def test_a_spent_budget_sends_batches_to_the_outbox() -> None:
+    """Producers that share a budget with others stop to retry with them; what is not sent is kept."""
+    quota = RetryQuota(capacity=20)
+    policy = ExponentialBackoffRetry(budget=quota, sleep=lambda seconds: None)
+    s = Setup(retry=policy)
+    s.sqs.errors["send_message_batch"] = [ConnectionError("down")] * 100
+    s.producer.send_batch(["b0"])
+    s.producer.send_batch(["b1"])
+    assert s.sqs.count("send_message_batch") == 3, "one retry was in the budget"
+    assert [unsent.message.body for unsent in s.outbox] == ["b0", "b1"]
+
+
+def test_an_outbox_that_fails_loses_nothing_in_silence() -> None:
+    """A batch says of each message what became of it, and a single send raises why it was not sent."""
+    taken: list[str] = []
+
+    def full(unsent: Unsent) -> None:
+        if len(taken) == 1:
+            raise OSError("disk full")
+        taken.append(unsent.message.body)
+
+    s = Setup(outbox=full)
+    s.sqs.errors["send_message_batch"] = [ConnectionError("down")]
+    result = s.producer.send_batch(["b0", "b1", "b2"])
+    assert [unsent.position for unsent in result.outboxed] == [0]
+    assert [unsent.position for unsent in result.failed] == [1, 2]
+    s.sqs.errors["send_message"] = [ConnectionError("down")]
+    with pytest.raises(ConnectionError, match="down") as raised:
+        s.producer.send("b3")
+    assert "disk full" in raised.value.__notes__[0]
+
+
+def test_nothing_of_a_group_overtakes_in_the_outbox() -> None:
+    """What the outbox did not take is the caller's to send, and so is all that is behind it in its group."""
+    kept: list[str] = []
+
+    def refuses_the_first(unsent: Unsent) -> None:
+        if unsent.message.body == "a0":
+            raise OSError("disk full")
+        kept.append(unsent.message.body)
+
+    s = Setup(FIFO, outbox=refuses_the_first)
+    s.sqs.errors["send_message_batch"] = [ConnectionError("down")] * 9
+    messages = [Message(f"{group}{n}", group_id=group) for n in range(2) for group in ("a", "b")]
+    result = s.producer.send_batch(messages)
+    assert kept == ["b0", "b1"]
+    assert [unsent.message.body for unsent in result.failed] == ["a0", "a1"]
+
+
+@pytest.mark.parametrize("size", [0, MAX_MESSAGE_BYTES + 1])
+def test_a_limit_that_sqs_does_not_have_is_refused(size: int) -> None:
+    """A message over 1 MiB fits in no call, whatever the producer is told."""
+    with pytest.raises(ValueError, match="max_bytes"):
+        ResilientProducer(URL, sqs=object(), max_bytes=size)
