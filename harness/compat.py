@@ -20,10 +20,14 @@ __all__ = [
     "SUPPORTED",
     "check_interpreter",
     "check_threading",
+    "current_task",
     "environ_data",
     "leak",
     "raw_environ",
+    "resumes_task",
     "running_loop",
+    "set_hash",
+    "sets_of_tasks",
     "swap_environ",
 ]
 
@@ -86,6 +90,78 @@ def running_loop() -> tuple[Callable[[], Any], Callable[[Any], None]]:
     from asyncio.events import _get_running_loop, _set_running_loop
 
     return _get_running_loop, _set_running_loop
+
+
+# -- asyncio ---------------------------------------------------------------------------------------
+
+
+def current_task() -> Callable[[Any], Any]:
+    """asyncio's function that tells which task a loop runs."""
+    from asyncio.tasks import current_task
+
+    return current_task
+
+
+def sets_of_tasks() -> list[Any]:
+    """The weak sets in which asyncio keeps the tasks of all loops: C code holds them too, but not what is in them."""
+    from asyncio import tasks
+
+    found = getattr(tasks, "_all_tasks" if sys.version_info < (3, 12) else "_scheduled_tasks")
+    return [found]
+
+
+#: What a ready queue calls to resume a task: a type of the C module's, and methods of C and of Python.
+_STEP = "TaskStepMethWrapper"
+_STEPS = frozenset({"task_wakeup", "TaskWakeupMethWrapper", "__step", "__wakeup", "_Task__step", "_Task__wakeup"})
+
+
+def resumes_task(callback: Any) -> bool:
+    """Whether *callback*, which belongs to a task, resumes it."""
+    return type(callback).__name__ == _STEP or getattr(callback, "__name__", "") in _STEPS
+
+
+#: Where the pointer to a type's hash function stands in it: after ob_refcnt, ob_type, ob_size, tp_name,
+#: tp_basicsize, tp_itemsize, tp_dealloc, tp_vectorcall_offset, tp_getattr, tp_setattr, tp_as_async, tp_repr,
+#: tp_as_number, tp_as_sequence and tp_as_mapping (Include/cpython/object.h of 3.11 to 3.13).
+_HASH_SLOT = 15
+
+
+def set_hash(kinds: tuple[type, ...], function: Callable[[Any], int]) -> Callable[[], None]:
+    """Let instances of types that C made hash by *function*; returns what puts their own hash back.
+
+    Raises:
+        EnvironmentFailed: this interpreter keeps the hash elsewhere.
+    """
+    import ctypes
+    import gc
+
+    class Hashed:
+        def __hash__(self) -> int:
+            return 0
+
+    def slot(kind: type) -> Any:
+        return ctypes.c_void_p.from_address(id(kind) + _HASH_SLOT * ctypes.sizeof(ctypes.c_void_p))
+
+    plain, by_method = slot(object).value, slot(Hashed).value
+    family: list[type] = []
+    for kind in kinds:
+        family += [kind, *(heir for heir in kind.__subclasses__() if slot(heir).value == plain)]
+    if slot(int).value == plain or any(slot(kind).value != plain for kind in kinds):
+        raise EnvironmentFailed(f"harness.sim cannot serve Python {sys.version.split()[0]}: asyncio's tasks hash anew")
+    for kind in kinds:
+        gc.get_referents(kind.__dict__)[0]["__hash__"] = function
+    for kind in dict.fromkeys(family):
+        slot(kind).value = by_method
+        ctypes.pythonapi.PyType_Modified(ctypes.py_object(kind))
+
+    def undo() -> None:
+        for kind in kinds:
+            gc.get_referents(kind.__dict__)[0].pop("__hash__", None)
+        for kind in dict.fromkeys(family):
+            slot(kind).value = plain
+            ctypes.pythonapi.PyType_Modified(ctypes.py_object(kind))
+
+    return undo
 
 
 def environ_data(environ: Mapping[str, str]) -> dict[Any, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from harness import compat
@@ -15,7 +16,7 @@ from harness.sim.watchdog import Watchdog
 if TYPE_CHECKING:
     from harness.sim.kernel import Kernel
 
-__all__ = ["deliver", "drop_locals", "exited", "free_locks", "handle_signals", "run_main", "sigterm", "unwind"]
+__all__ = ["deliver", "drop_locals", "exited", "free_locks", "handle_signals", "run_main", "silence", "sigterm", "unwind"]
 
 _, _set_running_loop = compat.running_loop()
 
@@ -146,6 +147,8 @@ def deliver(kernel: Kernel, process: Process, number: int) -> bool:
             return True
         kernel.crash(process)
         return False
+    if process.wakeup is not None:
+        process.wakeup(number)
     main = process.main
     assert main is not None
     if main.dead:
@@ -217,14 +220,20 @@ def unwind(kernel: Kernel, watchdog: Watchdog) -> None:
     if not actors:
         return
     actors.sort(key=lambda actor: actor.ident)
+    with silence(), watchdog:
+        for actor in actors:
+            _unwind_one(kernel, actor)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """What dying code prints and cannot raise is not shown."""
     outputs = sys.stdout, sys.stderr
     hook = sys.unraisablehook
     sys.stdout = sys.stderr = _Silence()  # a stream as far as print() needs one
     sys.unraisablehook = _quiet_unraisable(hook)
     try:
-        with watchdog:
-            for actor in actors:
-                _unwind_one(kernel, actor)
+        yield
     finally:
         sys.stdout, sys.stderr = outputs
         sys.unraisablehook = hook

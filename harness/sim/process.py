@@ -57,6 +57,7 @@ class Process:
         "shutting_down",
         "state",
         "timers",
+        "wakeup",
         "wall_us",
     )
 
@@ -81,6 +82,7 @@ class Process:
         self._random: Random | None = None
         self._entropy: Random | None = None
         self.handlers: dict[int, Any] = {}  # by signal number, as signal.signal was given them
+        self.wakeup: Callable[[int], object] | None = None  # is told a signal's number as it arrives
         self.timers: dict[str, Any] = {}  # what the process armed: "alarm"
         self.counters: dict[str, int] = {}  # names of threads and executors
         self.at_exit: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]] = []

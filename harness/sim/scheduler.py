@@ -156,11 +156,6 @@ class Scheduler:
         elif actor.handling:
             actor.missed = True
 
-    def hasten(self, actor: Actor, at_us: int) -> None:
-        """A parked *actor* is resumed at *at_us* already, which is earlier than it asked for; nothing if it runs."""
-        if actor.waiting and actor.pending is None and not self.closing:
-            self._push(at_us, actor)
-
     def choose(self, among: int) -> int:
         """A recorded decision: an index below *among*, 0 = first come."""
         return self._choose(among)
