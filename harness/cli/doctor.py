@@ -29,7 +29,7 @@ _NEEDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("jsonpath", "python-jsonpath"),
     ),
     "moto": (("moto", "moto"),),
-    "live": (("toxiproxy", "toxiproxy-python"),),
+    "live": (("toxiproxy", "toxiproxy-python"), ("httptools", "httptools")),
     "load": (("locust", "locust"),),
     "pytest": (("pytest", "pytest"),),
 }

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("replay", "Run a saved history or counterexample again and compare."),
     "dlq": ("dlq", "Look into a dead-letter queue, and send dead letters back."),
     "quarantine": ("quarantine", "Look at messages in quarantine, release and erase them."),
+    "proxy": ("proxy", "A Toxiproxy server: network faults for any TCP client, by its HTTP API."),
     "doctor": ("doctor", "Check what is installed and can run here."),
 }
 
