@@ -29,6 +29,14 @@ _OUTCOMES: Mapping[str, str] = {
     "redis-down": "PoisonDetectionDegraded",
     "refused": "QuarantineRefused",
 }
+#: Why a retry gave up, where its limits and not the error decided. (The errors are counted attempt by attempt.)
+_GIVEN_UP: Mapping[str, str] = {
+    "attempts": "RetriesExhausted",
+    "budget": "RetryBudgetSpent",
+    "deadline": "RetryDeadlinePassed",
+    "hint": "RetryHintTooLong",
+}
+_BREAKER_STATES: Mapping[str, str] = {"open": "CircuitBreakerOpened", "closed": "CircuitBreakerClosed"}
 _MARK = "_harness_counted"
 
 
@@ -87,8 +95,7 @@ class Sources:
             what = _OUTCOMES.get(event.kind)
             return Finding(what, None, is_error=False) if what else None
         if hasattr(event, "retry"):
-            ended = hasattr(event, "classification") and not any(event.retry is one for one in self._own)
-            return self._failure(event, event.retry) if ended else None
+            return None if any(event.retry is one for one in self._own) else self._retry(event)
         if hasattr(event, "breaker"):
             return self._breaker(event)
         return self._degradation(event) if hasattr(event, "manager") else None
@@ -108,12 +115,23 @@ class Sources:
         what = _OUTCOMES.get(event.kind)
         return Finding(what, queue, is_error=False) if what else None
 
+    def _retry(self, event: Any) -> Finding | None:
+        if hasattr(event, "classification"):
+            return self._failure(event, event.retry)
+        what = _GIVEN_UP.get(getattr(event, "reason", ""))
+        return Finding(what, event.retry.name, is_error=False) if what else None
+
     def _breaker(self, event: Any) -> Finding | None:
+        what = None
         if hasattr(event, "outcome"):
-            return self._failure(event, event.breaker) if event.outcome in ("failure", "ignored") else None
-        if hasattr(event, "after") and event.after.value == "open":
-            return Finding("CircuitBreakerOpened", event.breaker.name, is_error=False)
-        return None
+            if event.outcome in ("failure", "ignored"):
+                return self._failure(event, event.breaker)
+            what = "CircuitBreakerRejected" if event.outcome == "rejected" else None
+        elif hasattr(event, "after"):
+            what = _BREAKER_STATES.get(event.after.value)
+        elif getattr(event, "available", True) is False:
+            what = "CircuitBreakerAlone"  # its store cannot be reached
+        return Finding(what, event.breaker.name, is_error=False) if what else None
 
     def _failure(self, event: Any, source: Any) -> Finding | None:
         return None if event.error is None else self._claimed(event.error, source, source.name)
