@@ -216,7 +216,7 @@ class ResilientConsumer:
             self.options,
             self._report,
             admission=self._admit,
-            inspect=lambda attributes: problems_of(self.sqs, attributes, dlq_url, max_receives),
+            inspect=self._problems,
             clock=self._clock,
             sleep=sleep,
             random=random,
@@ -280,6 +280,18 @@ class ResilientConsumer:
                 return breaker.call(guarded, message)
 
         return call
+
+    def _problems(self, attributes: Mapping[str, str]) -> list[str]:
+        """What is wrong with the queue's settings for this consumer."""
+        problems = problems_of(self.sqs, attributes, self.dlq_url, self.max_receives)
+        kept = str(attributes.get("MessageRetentionPeriod", ""))
+        remembered = self.idempotency.ttl_seconds if self.idempotency is not None else float("inf")
+        if kept.isdigit() and remembered < int(kept):
+            problems.append(
+                f"completion is remembered for {remembered:g} s, and the queue keeps messages for {kept} s: a late "
+                "duplicate finds no record; set ttl_seconds above the retention"
+            )
+        return problems
 
     # Whether to receive
 

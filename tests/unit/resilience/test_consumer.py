@@ -649,6 +649,16 @@ def test_async_handler_is_run() -> None:
     assert sqs.queues[MAIN] == []
 
 
+@pytest.mark.parametrize(("ttl", "said"), [(3600, True), (15 * 86_400, False)])
+def test_a_record_that_is_forgotten_before_the_message_is_said(ttl: float, said: bool) -> None:
+    """A queue that keeps messages longer than their completion is remembered lets a late duplicate through."""
+    s = Setup(idempotency=Idempotency(MemoryIdempotencyStore(), ttl_seconds=ttl))
+    s.sqs.attributes[MAIN] = {"MessageRetentionPeriod": str(4 * 86_400)}
+    s.consumer.run()
+    details = [event.detail for event in s.events if event.kind == "misconfigured"]
+    assert any("ttl_seconds" in detail for detail in details) is said
+
+
 def test_signals_stop_it_and_are_given_back() -> None:
     """run(stop_on=...) stops on the signal and puts the former handler back."""
     before = signal.getsignal(signal.SIGTERM)
