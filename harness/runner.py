@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.environments import simulated
+from harness.environments.moto import MotoRun
 from harness.errors import ScenarioError, SimulationError, UsageError
 from harness.faults.model import weaken
 from harness.faults.plan import Fault, FaultPlan
@@ -31,7 +32,8 @@ from harness.sim import real
 
 __all__ = ["Options", "header_of", "install", "run", "uninstall"]
 
-_VERSIONS_OF = ("boto3", "botocore", "redis", "fakeredis", "greenlet", "hypothesis")
+_VERSIONS_OF = ("boto3", "botocore", "redis", "fakeredis", "greenlet", "hypothesis", "moto")
+_ENVIRONMENTS: dict[str, type[simulated.SimulatedRun]] = {"memory": simulated.SimulatedRun, "moto": MotoRun}
 _installed = False
 
 
@@ -99,19 +101,20 @@ def run(
     if left_out:
         return _empty(scenario, plan, seed, backend, left_out)
     install()
-    validate(plan, scenario)
+    validate(plan, scenario, backend)
     return _run_simulated(scenario, plan, seed, backend, Path(out) if out is not None else None, options)
 
 
 def _left_out(scenario: Scenario, backend: str) -> str:
     """Why *scenario* cannot run on *backend* here; "" if it can."""
     if backend not in ("memory", "moto", "live"):
-        raise ScenarioError(f"is {backend!r}", field="backend", remedy="Choose memory")
+        raise ScenarioError(f"is {backend!r}", field="backend", remedy="Choose memory or moto")
     if backend not in scenario.backends:
         return f"it does not name the backend {backend!r} (backends={list(scenario.backends)})"
-    if backend != "memory":
+    if backend == "live":
         return f"this version cannot run the backend {backend!r}"
-    missing = [name for name in scenario.needs if importlib.util.find_spec(name) is None]
+    needs = dict.fromkeys((*scenario.needs, *(("moto",) if backend == "moto" else ())))
+    missing = [name for name in needs if importlib.util.find_spec(name) is None]
     if missing:
         return f"it needs {', '.join(missing)}, which is not installed (pip install {' '.join(missing)})"
     return ""
@@ -225,7 +228,7 @@ def _run_simulated(
     began = real.perf_counter()
     path = None if out is None else out / scenario.name / "history.jsonl"
     writer = _open(path, header, options)
-    simulation = simulated.SimulatedRun(
+    simulation = _ENVIRONMENTS[backend](
         scenario,
         plan,
         seed,

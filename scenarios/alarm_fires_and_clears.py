@@ -48,4 +48,5 @@ scenario = Scenario(
     ],
     objectives=Objectives(rto="2m", rpo=0),
     duration=1800,
+    # Not on moto: alarms are evaluated here, which moto never does (CloudWatch, so no row of docs/sqs-fidelity.md).
 )

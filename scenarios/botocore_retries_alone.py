@@ -35,4 +35,5 @@ scenario = Scenario(
     faults=[Fault("aws.sqs.*", "internal-error", start=20, end=80, probability=0.5)],
     invariants=[*invariants.defaults(), invariants.recovers_within(60)],
     objectives=Objectives(rto="1m", rpo=0),
+    backends=("memory", "moto"),
 )

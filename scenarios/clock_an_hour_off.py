@@ -25,4 +25,5 @@ scenario = Scenario(
     faults=[Fault("clock.worker", "jump", seconds=3600, start=30, end=120)],
     invariants=[*invariants.defaults(), invariants.recovers_within(60)],
     objectives=Objectives(rto="1m", rpo=0),
+    backends=("memory", "moto"),
 )

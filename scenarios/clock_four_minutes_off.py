@@ -37,4 +37,5 @@ scenario = Scenario(
         invariants.recovers_within(90),
     ],
     objectives=Objectives(rpo=0),
+    backends=("memory", "moto"),
 )

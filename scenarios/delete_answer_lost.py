@@ -35,4 +35,5 @@ scenario = Scenario(
     ],
     invariants=[*invariants.defaults(), invariants.effects_once()],
     objectives=Objectives(rpo=0, duplicates=0),
+    backends=("memory", "moto"),
 )

@@ -37,4 +37,5 @@ scenario = Scenario(
     ],
     objectives=Objectives(rpo=0),
     record_bodies=True,
+    backends=("memory", "moto"),
 )

@@ -29,4 +29,5 @@ scenario = Scenario(
     faults=[Fault("redis.*", "refused", start=20, end=80), Fault("handler", "poison", keys=["30", "90"])],
     invariants=[*invariants.defaults(), invariants.poison_contained(3), invariants.recovers_within(90)],
     objectives=Objectives(rpo=0),
+    backends=("memory", "moto"),
 )

@@ -32,4 +32,5 @@ scenario = Scenario(
     ],
     invariants=[*invariants.defaults(), invariants.effects_once()],
     objectives=Objectives(rpo=0),
+    # Not on moto (docs/sqs-fidelity.md): a standard queue may deliver a message twice; moto never does by itself.
 )

@@ -59,4 +59,5 @@ scenario = Scenario(
     objectives=Objectives(rto="2m", rpo=0, duplicates=0),
     duration=120,
     record_bodies=True,
+    backends=("memory", "moto"),
 )

@@ -78,4 +78,5 @@ scenario = Scenario(
         invariants.throughput_returns(within=60),
     ],
     objectives=Objectives(rto="2m", rpo=0),
+    backends=("memory", "moto"),
 )

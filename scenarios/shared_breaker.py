@@ -53,4 +53,5 @@ scenario = Scenario(
         invariants.recovers_within(60),
     ],
     objectives=Objectives(rto="1m", rpo=0),
+    backends=("memory", "moto"),
 )

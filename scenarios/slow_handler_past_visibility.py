@@ -27,4 +27,5 @@ scenario = Scenario(
     faults=[Fault("handler", "slow", seconds=90, start=20, end=80, probability=0.1)],
     invariants=[*invariants.defaults(), invariants.effects_once()],
     objectives=Objectives(rpo=0, duplicates=0),
+    backends=("memory", "moto"),
 )

@@ -25,4 +25,5 @@ scenario = Scenario(
     faults=[Fault("aws.sqs.*", "unavailable", start=30, end=330)],
     invariants=[*invariants.defaults(), invariants.recovers_within(120), invariants.backlog_drains(180)],
     objectives=Objectives(rto="2m", rpo=0, backlog="3m"),
+    backends=("memory", "moto"),
 )

@@ -25,4 +25,5 @@ scenario = Scenario(
     faults=[Fault("aws.sqs.*", "throttled", start=30, end=150, probability=0.9)],
     invariants=[*invariants.defaults(), invariants.recovers_within(60), invariants.not_metastable()],
     objectives=Objectives(rto="1m", rpo=0),
+    backends=("memory", "moto"),
 )

@@ -53,4 +53,5 @@ scenario = Scenario(
     invariants=[*invariants.defaults(), invariants.breaker_opens(), invariants.recovers_within(90)],
     objectives=Objectives(rpo=0),
     needs=("requests", "tenacity", "pybreaker"),
+    backends=("memory", "moto"),
 )

@@ -32,4 +32,5 @@ scenario = Scenario(
     faults=[Fault("aws.sqs.ReceiveMessage", "duplicate", start=5, end=45)],
     invariants=[*invariants.defaults(), invariants.effects_once()],
     objectives=Objectives(rpo=0, duplicates=0),
+    # Not on moto (docs/sqs-fidelity.md): a standard queue may deliver a message twice; moto never does by itself.
 )

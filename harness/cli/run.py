@@ -112,7 +112,7 @@ def _validate(scenarios: Sequence[Selected], backend: str) -> None:
         scenario = one.scenario
         if backend in scenario.backends:
             try:
-                validate(scenario.plan, scenario)
+                validate(scenario.plan, scenario, backend)
             except PlanError as error:
                 where = ": ".join(part for part in (one.name, error.field) if part)
                 raise PlanError(error.message, file=scenario.file, field=where, remedy=error.remedy) from None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from harness.effects import SendObserver, Undo
+from harness.environments.queues import QueueService
 from harness.environments.recorder import HistoryRecorder
 from harness.sim.kernel import Kernel
 from harness.sim.services.http import HttpStubs
 from harness.sim.services.redis import RedisServer
-from harness.sim.services.sqs import SqsService
 
 __all__ = ["SimulatedBench"]
 
@@ -16,7 +16,7 @@ class SimulatedBench:
     """The :class:`harness.effects.Bench` of one run."""
 
     def __init__(
-        self, kernel: Kernel, record: HistoryRecorder, sqs: SqsService, http: HttpStubs, redis: RedisServer
+        self, kernel: Kernel, record: HistoryRecorder, sqs: QueueService, http: HttpStubs, redis: RedisServer
     ) -> None:
         self._kernel = kernel
         self._record = record

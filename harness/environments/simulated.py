@@ -19,6 +19,7 @@ from harness.environments.bench import SimulatedBench
 from harness.environments.handler import HandlerMark
 from harness.environments.keys import KeyBook
 from harness.environments.processes import Addresses, ProcessTable
+from harness.environments.queues import QueueService
 from harness.environments.quiet import QuietPeriod
 from harness.environments.recorder import HistoryRecorder
 from harness.environments.sink import PointsSink
@@ -150,15 +151,8 @@ class SimulatedRun:
         self._actions = SimulatedActions(kernel, record)
         self.engine = engine = FaultEngine(plan, seeds, kernel, record, self._actions)
         self.world = made = world.World(kernel, engine, record)
-        self.sqs = made.services["sqs"] = SqsService(
-            KernelTimebase(kernel),
-            seeds.stream("sqs/ids"),
-            record,
-            chance=seeds.stream("sqs/chance"),
-            record_bodies=scenario.record_bodies,
-        )
-        made.makers["cloudwatch"] = self._make_cloudwatch
         self.elsewhere = made.elsewhere = MotoServices(made, seeds)
+        self.sqs = self._make_services(seeds)
         self.redis = made.redis = self._actions.redis = RedisServer(
             made, seeds.stream("redis"), history_seconds=_longest_failover(plan)
         )
@@ -188,13 +182,25 @@ class SimulatedRun:
 
         return stepped
 
-    def _make_cloudwatch(self) -> Service:
-        """CloudWatch, made at its first call: a run without it pays nothing."""
+    def _make_services(self, seeds: Seeds) -> QueueService:
+        """The services that are simulated here; those that few scenarios use are made at their first call."""
+        made = self.world
+        sqs = made.services["sqs"] = SqsService(
+            KernelTimebase(self.kernel),
+            seeds.stream("sqs/ids"),
+            self.record,
+            chance=seeds.stream("sqs/chance"),
+            record_bodies=self.scenario.record_bodies,
+        )
+        made.makers["cloudwatch"] = lambda: self._make_cloudwatch(sqs)
+        return sqs
+
+    def _make_cloudwatch(self, sqs: SqsService) -> Service:
         from harness.environments.service_clock import ServiceClock
         from harness.sim.services.cloudwatch import CloudWatchService
 
         made = CloudWatchService(ServiceClock(self.kernel, self.record, "cloudwatch"), self.record)
-        made.measure(self.sqs, self.record.events, EPOCH_US)
+        made.measure(sqs, self.record.events, EPOCH_US)
         return made
 
     def _make_handler(self, seeds: Seeds) -> HandlerMark | None:
@@ -232,6 +238,8 @@ class SimulatedRun:
 
     def _set_up(self) -> None:
         record, scenario = self.record, self.scenario
+        if "moto" in scenario.needs:
+            self.elsewhere.open()  # now: to import it takes a second
         record("run.start")
         record.tap("send", self.keys.sent)
         self.sqs.key_of = self.keys.of_send

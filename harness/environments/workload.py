@@ -8,13 +8,13 @@ from typing import Any
 import orjson
 
 from harness.environments.keys import KeyBook
+from harness.environments.queues import QueueService
 from harness.environments.recorder import HistoryRecorder
 from harness.errors import ScenarioError
 from harness.faults.engine import FaultEngine
 from harness.jsonpath import compile_path, key_text
 from harness.scenario import Scenario, Workload
 from harness.sim.kernel import Kernel
-from harness.sim.services.sqs import SqsService
 
 __all__ = ["Sender", "body_text", "key_reader"]
 
@@ -59,7 +59,7 @@ class Sender:
         kernel: Kernel,
         engine: FaultEngine,
         record: HistoryRecorder,
-        sqs: SqsService,
+        sqs: QueueService,
         keys: KeyBook,
     ) -> None:
         self._workload = workload

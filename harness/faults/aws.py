@@ -213,6 +213,7 @@ _SQS = (
         decide=_partial_failure,
         parameters=(Parameter("share", "share", 0.5, "the share of entries that fail, at least one"),),
         operations=frozenset({"SendMessageBatch", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"}),
+        beyond_moto="it fails no entry of a batch by itself",
         source="Amazon SQS API reference, SendMessageBatch: check for batch errors even when the call returns 200",
     ),
     Kind(
@@ -222,6 +223,7 @@ _SQS = (
         phrase="has messages delivered twice",
         decide=_duplicate,
         operations=_CARRIERS,
+        beyond_moto="it never delivers twice by itself",
         source=_STANDARD,
     ),
     Kind(
@@ -231,6 +233,7 @@ _SQS = (
         phrase="has messages delivered out of order",
         decide=_reorder,
         operations=_CARRIERS,
+        beyond_moto="it delivers in strict order",
         source=_STANDARD,
     ),
     Kind(
@@ -259,6 +262,7 @@ _SQS = (
         phrase="answers old attributes",
         decide=_stale_attributes,
         operations=frozenset({"GetQueueAttributes"}),
+        beyond_moto="its counts are exact",
         source="Amazon SQS API reference, GetQueueAttributes: counts are eventually consistent within a minute",
     ),
 )

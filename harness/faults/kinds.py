@@ -205,6 +205,7 @@ class Kind:
         once: it acts once in a run, not at each passing (a flush, a failover).
         source: who says that the real thing behaves so.
         live_only: why a simulation cannot act it, empty where it can.
+        beyond_moto: what moto's SQS does instead, empty where it can be given there.
     """
 
     name: str
@@ -218,6 +219,7 @@ class Kind:
     once: bool = False
     source: str = ""
     live_only: str = ""
+    beyond_moto: str = ""
 
     def check_parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Every parameter of this kind with its value, defaults filled in, in the kind's order.

@@ -452,6 +452,12 @@ class FaultPlan:
                     raise PlanError(
                         f"{fault.kind} cannot be simulated", field="kind", remedy=fault.spec.live_only.capitalize()
                     )
+                if known.backend == "moto" and fault.spec.beyond_moto:
+                    raise PlanError(
+                        f"{fault.kind} cannot be given on moto: {fault.spec.beyond_moto}",
+                        field="kind",
+                        remedy='Run it on memory, and leave "moto" out of the scenario\'s backends',
+                    )
             except PlanError as error:
                 raise _within(error, f"faults[{index}]") from None
 

@@ -82,6 +82,8 @@ def _row(kind: Kind) -> str:
         text += f" Strikes {', '.join(sorted(kind.operations))}."
     if kind.live_only:
         text += " Live runs only."
+    if kind.beyond_moto:
+        text += f" Not on moto: {kind.beyond_moto}."
     if kind.source:
         text += f" *({kind.source})*"
     parameters = "; ".join(_parameter(parameter) for parameter in kind.parameters) or "none"

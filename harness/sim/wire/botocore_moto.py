@@ -81,6 +81,8 @@ class MotoServices:
         self._ids: Random | None = None
         self._inside = False
         self.handlers: dict[str, Handler] = {}
+        #: Called when a call of any service is over.
+        self.settle: Callable[[], object] | None = None
         #: What moto itself failed with.
         self.failures: list[str] = []
 
@@ -138,6 +140,8 @@ class MotoServices:
             raise ServiceError(
                 "InternalFailure", "InternalFailure", f"harness: {text}", 500, sender_fault=False
             ) from error
+        if self.settle is not None:
+            self.settle()
         if answer is None or (answer[0] == 404 and answer[2] == "Not yet implemented"):
             raise _not_simulated(call, f"moto {moto.version} does not have it")
         return _reply(call, *answer)
