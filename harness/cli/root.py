@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("listing", "List scenarios."),
     "check": ("check", "Judge a saved history again."),
     "replay": ("replay", "Run a saved history or counterexample again and compare."),
+    "conformance": ("conformance", "Try on a server what AWS does, rule by rule."),
     "dlq": ("dlq", "Look into a dead-letter queue, and send dead letters back."),
     "quarantine": ("quarantine", "Look at messages in quarantine, release and erase them."),
     "proxy": ("proxy", "A Toxiproxy server: network faults for any TCP client, by its HTTP API."),
