@@ -36,12 +36,12 @@ from harness.sim.verdicts import Answer
 from harness.sim.wire import botocore_clients as _clients
 from harness.sim.wire import botocore_privates as _privates
 from harness.sim.wire import botocore_shortcut as _shortcut
-from harness.sim.wire.botocore_exchange import Call, Failed, Result, exchange, run_state
+from harness.sim.wire.botocore_exchange import Call, Failed, Result, exchange, run_state, suffix_of
 from harness.sim.wire.botocore_protocols import Malformed, Reply, decode_json, decode_query, encode_error, encode_result
 from harness.sim.wire.botocore_shortcut import short_cut
 from harness.sim.world import World
 
-__all__ = ["environ", "install", "short_cut", "uninstall"]
+__all__ = ["environ", "install", "refusal_of_parameters", "short_cut", "uninstall"]
 
 #: Where clients are told to go: loopback, on a port where nothing ever listens (discard).
 ENDPOINT_URL = "http://127.0.0.1:9"
@@ -183,14 +183,14 @@ def _answer(world: World, session: Any, request: Any, target: _Target, context: 
         except Malformed as malformed:
             refusal = ServiceError("SerializationException", "SerializationException", str(malformed))
         else:
-            refusal = _invalid(parameters, target.operation.input_shape)
+            refusal = refusal_of_parameters(parameters, target.operation.input_shape)
     service = target.model.service_name
-    point = f"aws.{service}.{target.name}"
+    point = f"aws.{service}.{target.name}{suffix_of(target.region)}"
     if refusal is not None:
         world.kernel.sleep_us(world.hook.latency_us(point))
         raise Failed(refusal)
     trace = request.headers.get("X-Amzn-Trace-Id")
-    if trace and point == "aws.sqs.SendMessage":
+    if trace and service == "sqs" and target.name == "SendMessage":
         parameters["AWSTraceHeader"] = _text(trace)
     timeout = _privates.read_timeout(session, request)
     timeout_us = None if timeout is None else round(timeout * 1_000_000)
@@ -207,7 +207,7 @@ def _is_ours(world: World, service: str) -> bool:
     return service in world.services or service in world.makers or service in ("sqs", "sts")
 
 
-def _invalid(parameters: dict[str, Any], shape: Any) -> ServiceError | None:
+def refusal_of_parameters(parameters: dict[str, Any], shape: Any) -> ServiceError | None:
     """The service's refusal of parameters that no client has validated; ``None`` if they are well-formed."""
     if shape is None or _shortcut.plainly_valid(shape)(parameters):
         return None
