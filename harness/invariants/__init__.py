@@ -46,6 +46,7 @@ from harness.invariants import (
 )
 from harness.invariants.base import Invariant, Spec, Verdict, make_spec
 from harness.invariants.recovery import bound
+from harness.invariants.rests_on import RULES
 
 __all__ = [
     "NAMES",
@@ -87,6 +88,7 @@ __all__ = [
     "poison_contained",
     "recovers_within",
     "replay_once",
+    "rests_on",
     "retry_budget",
     "throughput_returns",
 ]
@@ -432,6 +434,12 @@ _FACTORIES: Mapping[str, Callable[..., Spec]] = {
         assertions_hold,
     )
 }
+
+
+def rests_on(name: str) -> tuple[str, ...]:
+    """The rules of SQS that the verdict of this invariant rests on, by their ids in ``docs/sqs-fidelity.md``."""
+    return RULES.get(name, ())
+
 
 #: Every published name, in the order of the documentation.
 NAMES: tuple[str, ...] = tuple(_FACTORIES)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
 
 from harness.history import KINDS, Event, Header
+from harness.invariants.rests_on import RULES
 
 __all__ = ["Book", "BookInvariant", "Invariant", "Spec", "Status", "Verdict", "join", "make_spec"]
 
@@ -63,6 +64,9 @@ class Invariant:
 
     #: The published name, with hyphens.
     name: ClassVar[str] = ""
+    #: The rules of SQS that a verdict rests on, by their ids in ``docs/sqs-fidelity.md``; for invariants that are not
+    #: in :data:`harness.invariants.rests_on.RULES`.
+    rests_on: ClassVar[tuple[str, ...]] = ()
     #: The kinds of event wanted; ``None``: all. Filled in from the ``on_`` methods.
     kinds: ClassVar[frozenset[str] | None] = frozenset()
     #: Kinds of event before the first of which there is nothing to judge (empty: from the start). An optional
@@ -217,6 +221,12 @@ class Spec:
         """The published name, with hyphens."""
         name: str = getattr(self.factory, "name", "") or getattr(self.factory, "__name__", "invariant")
         return name
+
+    @property
+    def rests_on(self) -> tuple[str, ...]:
+        """The rules of SQS that its verdict rests on, by their ids in ``docs/sqs-fidelity.md``."""
+        own: tuple[str, ...] = getattr(self.factory, "rests_on", ())
+        return own or RULES.get(self.name, ())
 
     def checker(self) -> Invariant:
         """A fresh judgement for one run."""

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from harness.report.entries import ORDER, Entry, sign, summary, tally
+from harness.report.unconfirmed import unconfirmed_rules
 from harness.report.words import duration, integer
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def _prepared(entry: Entry) -> dict[str, Any]:
         "messages": messages,
         "counts": [(label, messages.get(name)) for name, label in _COUNTS if messages.get(name) is not None],
         "invariants": [{"events": [], "unshown": 0, **one} for one in invariants],
+        "unconfirmed": unconfirmed_rules(entry),
         "holding": sum(one["verdict"] == "holds" for one in invariants),
         "points_struck": [point for point in points if point.get("struck")],
         "points_unstruck": [point for point in points if not point.get("struck")],

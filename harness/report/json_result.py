@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.report.entries import Entry
+from harness.report.unconfirmed import unconfirmed_rules
 
 __all__ = ["document", "dumps"]
 
@@ -36,6 +37,9 @@ def _entry(entry: Entry) -> dict[str, Any]:
     found = {name: entry.get(name) for name in _FIELDS}
     found["invariants"] = [{name: one[name] for name in _INVARIANT} for one in entry.get("invariants") or ()]
     found.update({name: entry[name] for name in _OPTIONAL if entry.get(name)})
+    unconfirmed = unconfirmed_rules(entry)
+    if unconfirmed:
+        found["unconfirmed"] = unconfirmed
     return found
 
 
