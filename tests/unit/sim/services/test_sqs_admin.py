@@ -18,7 +18,10 @@ def desk() -> Desk:
 
 
 def test_unknown_queue(desk: Desk) -> None:
-    """An unknown queue is refused by every operation, with another text in the query protocol [non_existent_queue]."""
+    """An unknown queue is refused by every operation, with another text in the query protocol.
+
+    [non_existent_queue; moto _verify_unknown_queue_error]
+    """
     parameters = {
         "SendMessage": {"MessageBody": "a"},
         "ReceiveMessage": {},
@@ -104,7 +107,15 @@ def test_create_again(desk: Desk) -> None:
 
 
 def test_create_again_with_another_value(desk: Desk) -> None:
-    """A differing attribute is named [create_queue_with_different_attributes]."""
+    """A differing attribute is named, also on a FIFO queue.
+
+    [create_queue_with_different_attributes, create_fifo_queue_with_different_attributes]
+    """
+    fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+    desk.sqs.create_queue("q.fifo", fifo)
+    changed = {**fifo, "ContentBasedDeduplication": "false"}
+    error = desk.refused("CreateQueue", QueueName="q.fifo", Attributes=changed)
+    assert error.message.endswith("a different value for attribute ContentBasedDeduplication")
     desk.sqs.create_queue("q", {"DelaySeconds": "1"})
     error = desk.refused("CreateQueue", QueueName="q", Attributes={"DelaySeconds": "2"})
     assert (error.code, error.shape, error.status) == ("QueueAlreadyExists", "QueueNameExists", 400)

@@ -370,7 +370,10 @@ def test_system_attributes_of_fifo(desk: Desk) -> None:
 
 
 def test_message_delay_is_refused_but_zero(desk: Desk) -> None:
-    """Per message only delay 0 is taken, and means the queue's [zero_delay_defaults_to_queue_delay, 31 Jul 2025]."""
+    """Per message only delay 0 is taken, and means the queue's.
+
+    [fifo_queue_send_message_with_delay_seconds_fails; ..zero_delay_defaults_to_queue_delay, 31 Jul 2025]
+    """
     queue = desk.queue("q.fifo", DelaySeconds="5")
     error = desk.refused(
         "SendMessage", QueueUrl=queue, MessageBody="a", MessageGroupId="g", MessageDeduplicationId="1", DelaySeconds=2

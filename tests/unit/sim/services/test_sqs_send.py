@@ -72,7 +72,10 @@ def test_no_successful_key_when_all_failed(desk: Desk) -> None:
 
 
 def test_empty_batch(desk: Desk) -> None:
-    """An empty batch is refused and names the kind of entry [send_message_batch_errors]."""
+    """An empty batch is refused and names the kind of entry.
+
+    [moto send_message_batch_errors, delete_message_batch_with_zero_entries]
+    """
     queue = desk.queue()
     for operation in ("SendMessageBatch", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"):
         error = desk.refused(operation, QueueUrl=queue, Entries=[])
@@ -138,10 +141,18 @@ def test_batch_too_long(desk: Desk) -> None:
 
 
 def test_batch_total_is_not_held_against_the_queue(desk: Desk) -> None:
-    """A batch's total is held against 1 MiB, never against MaximumMessageSize [send_batch_message_size]."""
+    """A batch's total is held against 1 MiB, never against MaximumMessageSize; each entry is.
+
+    [send_batch_message_size; send_message_batch_with_oversized_contents_with_updated_maximum_message_size]
+    """
     queue = desk.queue(MaximumMessageSize="1024")
     answer = desk.call("SendMessageBatch", QueueUrl=queue, Entries=entries(*["x" * 1024] * 10))
     assert len(answer["Successful"]) == 10
+    answer = desk.call("SendMessageBatch", QueueUrl=queue, Entries=entries("x" * 1024, "x" * 1025))
+    assert len(answer["Successful"]) == 1
+    assert answer["Failed"][0]["Message"] == (
+        "One or more parameters cannot be validated. Reason: Message must be shorter than 1024 bytes."
+    )
 
 
 @pytest.mark.parametrize("delay", [-1, 901])
