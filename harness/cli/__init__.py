@@ -27,7 +27,12 @@ __all__ = ["ERROR", "FINDING", "INTERRUPTED", "OK", "UNSURE", "USAGE", "main", "
 
 INTERRUPTED, USAGE, FINDING, ERROR, UNSURE, OK = 130, 2, 1, 3, 4, 0
 
-_EXTRAS = {"moto": "moto", "toxiproxy": "live", "httptools": "live", "locust": "load", "pytest": "pytest"}
+_EXTRAS = {
+    "moto": "moto",
+    **dict.fromkeys(("toxiproxy", "httptools", "cbor2"), "live"),
+    "locust": "load",
+    "pytest": "pytest",
+}
 
 
 def main() -> NoReturn:

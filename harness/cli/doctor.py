@@ -29,7 +29,7 @@ _NEEDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("jsonpath", "python-jsonpath"),
     ),
     "moto": (("moto", "moto"),),
-    "live": (("toxiproxy", "toxiproxy-python"), ("httptools", "httptools")),
+    "live": (("toxiproxy", "toxiproxy-python"), ("httptools", "httptools"), ("cbor2", "cbor2")),
     "load": (("locust", "locust"),),
     "pytest": (("pytest", "pytest"),),
 }

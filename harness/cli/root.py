@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dlq": ("dlq", "Look into a dead-letter queue, and send dead letters back."),
     "quarantine": ("quarantine", "Look at messages in quarantine, release and erase them."),
     "proxy": ("proxy", "A Toxiproxy server: network faults for any TCP client, by its HTTP API."),
+    "sqs-server": ("sqs_server", "SQS and CloudWatch for any language, with faults, a clock and a judge."),
     "doctor": ("doctor", "Check what is installed and can run here."),
 }
 

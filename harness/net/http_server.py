@@ -10,6 +10,7 @@ from __future__ import annotations
 import http
 import logging
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ logger = logging.getLogger("harness.net")
 
 _REASONS: Final = {status.value: status.phrase for status in http.HTTPStatus}
 _CHUNK: Final = 65_536
+_RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER for 0 seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Request:
     body: bytes = b""
     version: str = "1.1"
     peer: str = ""
+    on_gone: Callable[[], object] | None = None  # called if the client goes before the answer
 
     @property
     def path(self) -> str:
@@ -71,12 +74,13 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """One answer. ``Content-Length``, ``Date`` and ``Connection`` are added."""
+    """One answer. ``Content-Length``, ``Date`` and ``Connection`` are added. ``reset``: none, the connection breaks."""
 
     status: int = 200
     body: bytes = b""
     headers: Sequence[tuple[str, str]] = ()
     close: bool = False
+    reset: bool = False
 
 
 Answer = Callable[[Response], None]
@@ -101,11 +105,13 @@ class HttpServer:
         port: int = 0,
         limits: Limits | None = None,
         server_name: str = "",
+        half_close: bool = True,
     ) -> None:
         self.reactor = reactor
         self.application = application
         self.limits = limits or Limits()
         self.server_name = server_name
+        self.half_close = half_close  # whether a client that has sent its last still wants its answers
         self._connections: set[_Connection] = set()
         self._timer: Timer | None = None
         self._date = (0.0, "")
@@ -228,6 +234,10 @@ class _Connection:
                 self._reactor.forget(self._fd)
             self._socket.close()
             self._server.forget(self)
+            for exchange in self._waiting:
+                if exchange.response is None and exchange.request.on_gone is not None:
+                    exchange.request.on_gone()
+            self._waiting.clear()
 
     def too_slow(self) -> None:
         """The deadline has passed: a half request is answered with 408, an idle or deaf client is closed."""
@@ -263,7 +273,7 @@ class _Connection:
             self._watch()
 
     def _client_has_ended(self) -> None:
-        if self._waiting or self._out:
+        if (self._waiting or self._out) and self._server.half_close:
             self._ended = True
             self._watch()
         else:
@@ -336,6 +346,10 @@ class _Connection:
             exchange = self._waiting.popleft()
             response = exchange.response
             assert response is not None
+            if response.reset:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+                self.close()
+                return
             keep = exchange.keep and not response.close and not self._closing
             self._out += self._server.head(response, keep)
             if exchange.request.method != "HEAD" and response.status not in (204, 304):

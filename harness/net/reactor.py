@@ -111,6 +111,10 @@ class Reactor:
         """Call *function* in *seconds*."""
         return self.call_at(time.monotonic() + seconds, function)
 
+    def soon(self, function: Callable[[], object]) -> None:
+        """Call *function* in the next turn. On the reactor's thread; from others it is :meth:`post`."""
+        self._posted.append(function)
+
     # Other threads
 
     def post(self, function: Callable[[], object]) -> None:
