@@ -23,6 +23,7 @@ __all__ = [
     "current_task",
     "environ_data",
     "leak",
+    "made_in_c",
     "raw_environ",
     "resumes_task",
     "running_loop",
@@ -110,6 +111,12 @@ def sets_of_tasks() -> list[Any]:
     return [found]
 
 
+def made_in_c(kind: type) -> bool:
+    """Whether C code makes part of *kind*: an event loop of that sort waits where no shim sees it."""
+    heap_type = 1 << 9  # Py_TPFLAGS_HEAPTYPE: what a class statement makes
+    return any(not base.__flags__ & heap_type for base in kind.__mro__ if base is not object)
+
+
 #: What a ready queue calls to resume a task: a type of the C module's, and methods of C and of Python.
 _STEP = "TaskStepMethWrapper"
 _STEPS = frozenset({"task_wakeup", "TaskWakeupMethWrapper", "__step", "__wakeup", "_Task__step", "_Task__wakeup"})
@@ -145,7 +152,8 @@ def set_hash(kinds: tuple[type, ...], function: Callable[[Any], int]) -> Callabl
     plain, by_method = slot(object).value, slot(Hashed).value
     family: list[type] = []
     for kind in kinds:
-        family += [kind, *(heir for heir in kind.__subclasses__() if slot(heir).value == plain)]
+        heirs: list[type] = kind.__subclasses__()
+        family += [kind, *(heir for heir in heirs if slot(heir).value == plain)]
     if slot(int).value == plain or any(slot(kind).value != plain for kind in kinds):
         raise EnvironmentFailed(f"harness.sim cannot serve Python {sys.version.split()[0]}: asyncio's tasks hash anew")
     for kind in kinds:

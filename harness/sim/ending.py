@@ -16,7 +16,17 @@ from harness.sim.watchdog import Watchdog
 if TYPE_CHECKING:
     from harness.sim.kernel import Kernel
 
-__all__ = ["deliver", "drop_locals", "exited", "free_locks", "handle_signals", "run_main", "silence", "sigterm", "unwind"]
+__all__ = [
+    "deliver",
+    "drop_locals",
+    "exited",
+    "free_locks",
+    "handle_signals",
+    "run_main",
+    "sigterm",
+    "silence",
+    "unwind",
+]
 
 _, _set_running_loop = compat.running_loop()
 

@@ -12,7 +12,18 @@ from typing import Any
 
 from harness import compat
 from harness.sim.kernel import Kernel
-from harness.sim.patches import audit, library, process, random, signals, sockets, threads, time
+from harness.sim.patches import (
+    asyncio_loops,
+    audit,
+    library,
+    process,
+    random,
+    select,
+    signals,
+    sockets,
+    threads,
+    time,
+)
 from harness.sim.patches.swap import keep, release, swap
 
 __all__ = ["install", "installed", "uninstall"]
@@ -31,25 +42,27 @@ class _Installation:
     def put_in(self) -> None:
         process.prepare()
         self.locks = keep(threads.existing_locks())
-        for family in (time, random, threads, sockets, process, signals):
+        for family in (time, random, threads, sockets, select, asyncio_loops, process, signals):
             self.pairs += family.pairs()
         keep(self.pairs)
         swap(self.pairs)
-        for owned in (random, threads, sockets, process):
+        for owned in (random, threads, sockets, select, asyncio_loops, process):
             for owner, name, shim in owned.attributes():
                 self.attributes.append((owner, name, vars(owner).get(name, _ABSENT)))
                 setattr(owner, name, shim)
         time.attach()
+        asyncio_loops.attach()
         audit.arm()
-        Kernel.begin_steps += [threads.begin_step, library.begin_step]
+        Kernel.begin_steps += [threads.begin_step, library.begin_step, asyncio_loops.begin_step]
         Kernel.exit_steps.append(threads.exit_step)
-        Kernel.close_steps += [threads.close_step, library.close_step]
+        Kernel.close_steps += [asyncio_loops.close_step, threads.close_step, library.close_step]
 
     def take_out(self) -> None:
         Kernel.begin_steps.clear()
         Kernel.exit_steps.clear()
         Kernel.close_steps.clear()
         audit.disarm()
+        asyncio_loops.detach()
         time.detach()
         for owner, name, before in reversed(self.attributes):
             if before is _ABSENT:

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from harness.sim import real, world
+from harness.sim import descriptors, real, world
 from harness.sim.patches.refusal import refuse
 from harness.sim.patches.swap import keep
 from harness.sim.patches.time import to_us
@@ -156,6 +156,23 @@ class _Signals:
             return 0.0, 0.0
         return (alarm.at_us - here[0].now_us) / 1e6, alarm.interval_us / 1e6
 
+    def set_wakeup_fd(self, fd: int, /, *, warn_on_full_buffer: bool = True) -> int:
+        """The number of each signal is written to the simulated socket *fd* as it arrives, before its handler runs."""
+        here = _current()
+        if here is None:
+            return real.set_wakeup_fd(fd, warn_on_full_buffer=warn_on_full_buffer)
+        actor = here[1]
+        _main_only(actor)
+        before = actor.process.wakeup
+        if fd == -1:
+            actor.process.wakeup = None
+        else:
+            socket = descriptors.find(fd)
+            if socket is None:
+                refuse("signal.set_wakeup_fd with a real descriptor", "Give it one end of a socket.socketpair()")
+            actor.process.wakeup = _Wakeup(fd, socket)
+        return before.fd if isinstance(before, _Wakeup) else -1
+
     def pause(self) -> None:
         here = _current()
         if here is None:
@@ -164,6 +181,20 @@ class _Signals:
         kernel, actor = here
         _main_only(actor)
         kernel.pause_for_signal()
+
+
+class _Wakeup:
+    """Writes signals' numbers to a socket."""
+
+    def __init__(self, fd: int, socket: Any) -> None:
+        self.fd = fd
+        self._socket = socket
+
+    def __call__(self, number: int) -> None:
+        try:
+            self._socket.send(bytes([number]))
+        except OSError:  # closed without being taken back; the interpreter only warns of it, too
+            return
 
 
 class _Alarm:
@@ -206,7 +237,7 @@ def _refusing(name: str) -> Callable[..., Any]:
 
 
 _signals = _Signals()
-_REFUSED = keep({name: _refusing(name) for name in ("sigwait", "sigwaitinfo", "sigtimedwait", "set_wakeup_fd")})
+_REFUSED = keep({name: _refusing(name) for name in ("sigwait", "sigwaitinfo", "sigtimedwait")})
 
 
 def pairs() -> list[tuple[object, object]]:
@@ -224,6 +255,7 @@ def pairs() -> list[tuple[object, object]]:
         (real.pthread_kill, _signals.pthread_kill),
         (real.pthread_sigmask, _signals.pthread_sigmask),
         (real.siginterrupt, _signals.siginterrupt),
+        (real.set_wakeup_fd, _signals.set_wakeup_fd),
     ]
     found += [(getattr(real, name), shim) for name, shim in _REFUSED.items() if getattr(real, name) is not None]
     return found

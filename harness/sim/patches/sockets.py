@@ -6,22 +6,23 @@ which returns an object that behaves like a connected socket (``sendall``,
 raise, or returns ``None`` for an address that it does not know;
 :func:`set_resolver` with ``fn(host, port)``, which returns the address that
 stands for a host name, or ``None``.
+
+A non-blocking connect is made by a courier, an actor of the same process;
+``select`` and selectors (:mod:`harness.sim.patches.select`) tell when it has
+come to an end. ``socketpair`` gives two ends of one simulated connection.
 """
 
 from __future__ import annotations
 
-import asyncio.selector_events
 import errno
 import ipaddress
-import select
-import selectors
 import socket
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from harness.sim import real, world
+from harness.sim import descriptors, lines, real, world
 from harness.sim.patches.refusal import inside_actor, refuse
-from harness.sim.patches.time import to_us
+from harness.sim.wire.pair import socketpair
 
 __all__ = [
     "Connector",
@@ -42,7 +43,6 @@ _resolver: Resolver | None = None
 _HOSTNAME = "simulation"
 _SERVICES = {"http": 80, "https": 443, "redis": 6379}
 _REMEDY = "Declare it as a dependency of the scenario (http=..., effects=...), or hand the code a stub"
-_LATER = "Nothing simulated can be waited for in this way yet; use threads and blocking calls"
 
 
 def set_connector(connector: Connector | None) -> Connector | None:
@@ -67,7 +67,7 @@ def _connect(host: str, port: int, timeout: float | None) -> Any:
 
 
 class SimulatedSocket:
-    """What ``socket.socket()`` gives inside a run: no file descriptor; after ``connect()`` the simulated peer."""
+    """What ``socket.socket()`` gives inside a run; after ``connect()`` it leads to the simulated peer."""
 
     def __init__(self, family: int = -1, type: int = -1, proto: int = -1) -> None:
         self.family = socket.AF_INET if family == -1 else family
@@ -76,6 +76,11 @@ class SimulatedSocket:
         self._timeout: float | None = socket.getdefaulttimeout()
         self._peer: Any = None
         self._closed = False
+        self._connecting = False
+        self._failure: Exception | None = None  # how a connect that nobody waited for ended
+        self._unknown: str | None = None  # the address that it found to lead nowhere
+        self.watchers: list[descriptors.Watcher] = []
+        self.number = -1
 
     @property  # type: ignore[misc]  # isinstance() looks here too, and clients ask whether this is a socket
     def __class__(self) -> type:
@@ -84,10 +89,71 @@ class SimulatedSocket:
     def connect(self, address: Any, /) -> None:
         if self._closed:
             raise OSError(errno.EBADF, "Bad file descriptor")
-        if not isinstance(address, tuple) or self.type & socket.SOCK_STREAM != socket.SOCK_STREAM:
+        if self._connecting:
+            raise OSError(errno.EALREADY, "Operation already in progress")
+        if self._peer is not None:
+            raise OSError(errno.EISCONN, "Transport endpoint is already connected")
+        if self.type & socket.SOCK_STREAM != socket.SOCK_STREAM:
             refuse(f"a real connection to {address!r}", _REMEDY)
-        self._peer = _connect(str(address[0]), int(address[1]), self._timeout)
-        self._peer.settimeout(self._timeout)
+        if isinstance(address, tuple):
+            host, port = str(address[0]), int(address[1])
+        else:  # the path of a Unix socket
+            host, port = address.decode() if isinstance(address, bytes) else str(address), 0
+        if self._timeout == 0:
+            self._connect_later(host, port)
+            raise BlockingIOError(errno.EINPROGRESS, "Operation now in progress")
+        self._adopt(_connect(host, port, self._timeout))
+
+    def _adopt(self, peer: Any) -> None:
+        self._peer = peer
+        peer.settimeout(self._timeout)
+        if hasattr(peer, "watchers"):
+            peer.watchers = self.watchers
+
+    def _connect_later(self, host: str, port: int) -> None:
+        """Let a courier connect."""
+        run = world.current()
+        actor = run.kernel.current if run is not None else None
+        assert run is not None
+        assert actor is not None
+        self._connecting = True
+        context = lines.carried(actor)
+
+        def connect() -> None:
+            try:
+                peer = context.run(_connector, host, port, None) if _connector is not None else None
+            except Exception as error:
+                self._failure = error
+            else:
+                if peer is None:
+                    self._unknown = f"{host}:{port}"
+                elif self._closed:
+                    peer.close()
+                else:
+                    self._adopt(peer)
+            self._connecting = False
+            for watcher in self.watchers:
+                watcher.changed()
+
+        run.kernel.spawn(actor.process, connect, lines.courier_name(actor.process))
+
+    def readable(self) -> bool:
+        """Whether a read would not wait. A failed connect is told at once."""
+        if self._connecting:
+            return False
+        if self._failure is not None or self._unknown is not None or self._peer is None:
+            return True
+        ready: bool = self._peer.readable()
+        return ready
+
+    def writable(self) -> bool:
+        """Whether a write would not wait: once connected, or once the connect has failed."""
+        return not self._connecting
+
+    def ready_at_us(self) -> int | None:
+        """When a read would not wait any more, as things stand."""
+        at_us: int | None = self._peer.ready_at_us() if self._peer is not None else None
+        return at_us
 
     def connect_ex(self, address: Any, /) -> int:
         try:
@@ -118,13 +184,22 @@ class SimulatedSocket:
     def getsockopt(self, level: int, name: int, size: int = 0, /) -> Any:
         if (level, name) == (socket.SOL_SOCKET, socket.SO_TYPE):
             return int(self.type)
+        if (level, name) == (socket.SOL_SOCKET, socket.SO_ERROR):
+            if self._unknown is not None:
+                refuse(f"a real connection to {self._unknown}", _REMEDY)
+            failure, self._failure = self._failure, None
+            if failure is not None and getattr(failure, "errno", None) is None:
+                raise failure
+            return getattr(failure, "errno", 0)
         return bytes(size) if size else 0
 
     def fileno(self) -> int:
-        return -1
+        """A number that only the simulation's own ``select``, ``poll`` and selectors know."""
+        return -1 if self._closed else descriptors.number_of(self)
 
     def close(self) -> None:
         self._closed = True
+        descriptors.forget(self)
         if self._peer is not None:
             self._peer.close()
 
@@ -144,6 +219,8 @@ class SimulatedSocket:
         peer = self.__dict__.get("_peer")
         if peer is not None:
             return getattr(peer, name)
+        if self.__dict__.get("_unknown") is not None:
+            refuse(f"a real connection to {self._unknown}", _REMEDY)
         if hasattr(socket.socket, name):
             raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
         raise AttributeError(f"'socket' object has no attribute {name!r}")
@@ -232,38 +309,13 @@ class _Sockets:
         return name if name not in ("", "0.0.0.0", "::") else _HOSTNAME
 
     def socketpair(self, *args: Any, **kwargs: Any) -> Any:
-        if inside_actor():
-            refuse("a pair of real sockets", _REMEDY)
-        return real.socketpair(*args, **kwargs)
-
-    def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /) -> Any:
         run = world.current()
-        if run is None or run.kernel.current is None:
-            return real.select(rlist, wlist, xlist, timeout)
-        if rlist or wlist or xlist or timeout is None:
-            refuse("select.select", _LATER)
-        run.kernel.sleep_us(to_us(timeout))  # the old way to sleep
-        return [], [], []
+        if run is not None and run.kernel.current is not None:
+            return socketpair(run)
+        return real.socketpair(*args, **kwargs)
 
 
 _sockets = _Sockets()
-
-
-def _refusing(function: Callable[..., Any], what: str) -> Callable[..., Any]:
-    def shim(*args: Any, _function: Callable[..., Any] = function, **kwargs: Any) -> Any:
-        if inside_actor():
-            refuse(what, _LATER)
-        return _function(*args, **kwargs)
-
-    shim.__name__ = shim.__qualname__ = getattr(function, "__name__", "shim")
-    return shim
-
-
-def _new_loop(cls: type, *args: Any, **kwargs: Any) -> Any:
-    """Refuses an event loop before there is anything of it."""
-    if inside_actor():
-        refuse("an asyncio event loop", _LATER)
-    return object.__new__(cls)
 
 
 def pairs() -> list[tuple[object, object]]:
@@ -275,22 +327,9 @@ def pairs() -> list[tuple[object, object]]:
         (real.gethostname, _sockets.gethostname),
         (real.socketpair, _sockets.socketpair),
         (real.getfqdn, _sockets.getfqdn),
-        (real.select, _sockets.select),
     ]
 
 
 def attributes() -> list[tuple[Any, str, object]]:
     """Names to be set: (owner, name, shim)."""
-    loop: Any = asyncio.selector_events.BaseSelectorEventLoop
-    found: list[tuple[Any, str, object]] = [
-        (socket.socket, "__new__", staticmethod(_new)),
-        (loop, "__new__", staticmethod(_new_loop)),
-        (selectors.SelectSelector, "__init__", _refusing(selectors.SelectSelector.__init__, "a selector")),
-    ]
-    if hasattr(select, "poll"):  # a function; the others are types, which programs compare with
-        found.append((select, "poll", _refusing(select.poll, "select.poll")))
-    kinds: list[Any] = [kind for kind in vars(selectors).values() if isinstance(kind, type)]
-    for kind in kinds:
-        if hasattr(kind, "_selector_cls"):
-            found.append((kind, "__init__", _refusing(kind.__init__, "a selector")))
-    return found
+    return [(socket.socket, "__new__", staticmethod(_new))]

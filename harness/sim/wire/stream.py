@@ -4,15 +4,22 @@ Client libraries are cut at their socket: they get one of these instead. Their
 own timeouts, retries and reconnects then run unmodified, in virtual time.
 What is on the other side is a subclass: it gets the bytes in ``_received``
 and answers with ``deliver``, ``end``, ``reset`` or silence.
+
+A blocking socket's write takes its way to the peer in the writer's own time.
+A non-blocking one (timeout 0, as an event loop's transports use it) hands its
+bytes to a courier, an actor of the same process, so that the writer goes on
+at once; what goes wrong on the way is met by the next read or write.
 """
 
 from __future__ import annotations
 
+import contextvars
 import errno
 import io
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from harness.sim import descriptors, lines
 from harness.sim import world as _world
 
 if TYPE_CHECKING:
@@ -41,6 +48,9 @@ class StreamSocket:
     type = 1  # SOCK_STREAM
     proto = 6
 
+    #: Whether a write takes virtual time (and so needs a courier where the writer may not wait).
+    _takes_time = True
+
     def __init__(self, world: World, peer: tuple[str, int], local_port: int, timeout: float | None) -> None:
         self._world = world
         self._kernel = world.kernel
@@ -56,6 +66,12 @@ class StreamSocket:
         self._closed = False
         self._files = 0
         self._fruitless = 0
+        self._outbox: deque[tuple[bytes, contextvars.Context]] = deque()  # what couriers are to carry
+        self._carrying = False
+        self._awaited = False  # something was sent without waiting, and nothing was read since
+        self._failure: BaseException | None = None  # what went wrong on a courier's way, until somebody is told
+        self.watchers: list[descriptors.Watcher] = []
+        self.number = -1
         actor = self._kernel.current
         self.process: Process | None = actor.process if actor is not None else None
 
@@ -85,6 +101,7 @@ class StreamSocket:
             self._silent_point = point
             self._silent_since_us = self._kernel.now_us
             self._arrivals.clear()
+            self._wake_reader()  # to reckon when it gives up
 
     @property
     def silent(self) -> bool:
@@ -100,6 +117,8 @@ class StreamSocket:
         reader = self._reader
         if reader is not None:
             self._kernel.wake(reader)
+        for watcher in self.watchers:
+            watcher.changed()
 
     def _received(self, data: bytes) -> None:
         """The client wrote *data*. Runs in the client's actor; may take virtual time and raise ``OSError``."""
@@ -117,23 +136,62 @@ class StreamSocket:
     # -- the client's side: writing
 
     def sendall(self, data: Any, flags: int = 0) -> None:
+        if self._closed:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        self._raise_failure()
         self._check_writable()
         actor = self._kernel.current
         if actor is not None:
             self.process = actor.process
         self._fruitless = 0
-        if not self.silent:
+        if self.silent:
+            self._awaited = True
+        elif self._timeout == 0 and self._takes_time and actor is not None:
+            self._awaited = True
+            self._outbox.append((bytes(data), lines.carried(actor)))
+            if not self._carrying:
+                self._carrying = True
+                self._kernel.spawn(actor.process, self._carry, lines.courier_name(actor.process))
+        else:
             self._received(bytes(data))
 
     def send(self, data: Any, flags: int = 0) -> int:
         self.sendall(data, flags)
         return len(data)
 
+    def sendmsg(self, buffers: Any, *ancillary: Any) -> int:
+        data = b"".join(bytes(buffer) for buffer in buffers)
+        self.sendall(data)
+        return len(data)
+
+    def _carry(self) -> None:
+        """A courier's life: take what was written to the peer, in order."""
+        try:
+            while self._outbox and not self.silent:
+                data, context = self._outbox.popleft()
+                context.run(self._received, data)
+        except Exception as error:  # the writer went on: whoever uses the connection next is told
+            self._outbox.clear()
+            if not self._closed and self._failure is None:
+                self._failure = error
+                self._reset = True
+                self._arrivals.clear()
+                self._wake_reader()
+        finally:
+            self._carrying = False
+            if self._closed and not self._kernel.closing:
+                self._hung_up()
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
     def _check_writable(self) -> None:
+        """Whether the connection still leads to the peer. That the client has closed it says nothing: bytes on
+        their way arrive."""
         if self._kernel.closing:
             self._kernel.refuse()
-        if self._closed:
-            raise OSError(errno.EBADF, "Bad file descriptor")
         if self._reset or _world.current() is not self._world:
             raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
         if self._ended:
@@ -148,6 +206,7 @@ class StreamSocket:
             return b""  # a connection of an earlier run
         if self._kernel.closing:
             self._kernel.refuse()
+        self._raise_failure()
         self._about_to_read()
         kernel = self._kernel
         begin_us = kernel.now_us
@@ -160,18 +219,18 @@ class StreamSocket:
                 return self._take(size)
             if self._ended and not self._arrivals:
                 return b""
-            if self._timeout == 0:
-                self._nothing_yet()
-            if limit_us is not None and now_us >= limit_us:
-                self._gave_up(self._silent_point)
-                raise TimeoutError("timed out")
             until_us = limit_us
-            if self.silent and limit_us is None:
+            if self.silent and not self._timeout:
                 until_us = self._silent_since_us + SILENCE_GIVES_UP_US
                 if now_us >= until_us:
                     self._gave_up(self._silent_point)
                     self._reset = True
                     raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+            if self._timeout == 0:
+                self._nothing_yet()
+            if limit_us is not None and now_us >= limit_us:
+                self._gave_up(self._silent_point)
+                raise TimeoutError("timed out")
             if self._arrivals:
                 due_us = self._arrivals[0][0]
                 until_us = due_us if until_us is None else min(until_us, due_us)
@@ -194,6 +253,7 @@ class StreamSocket:
     def _take(self, size: int) -> bytes:
         at_us, data = self._arrivals.popleft()
         self._fruitless = 0
+        self._awaited = False
         if len(data) > size:
             self._arrivals.appendleft((at_us, data[size:]))
             return data[:size]
@@ -210,7 +270,19 @@ class StreamSocket:
             return True
         if self._arrivals:
             return self._arrivals[0][0] <= self._kernel.now_us
+        if self.silent and self._timeout == 0:
+            return self._kernel.now_us >= self._silent_since_us + SILENCE_GIVES_UP_US
         return self._ended
+
+    def writable(self) -> bool:
+        """Whether a write would not wait: always, for a connection takes what it is given."""
+        return True
+
+    def ready_at_us(self) -> int | None:
+        """When a read would not wait any more, as things stand."""
+        if self._arrivals:
+            return self._arrivals[0][0]
+        return self._silent_since_us + SILENCE_GIVES_UP_US if self.silent and self._timeout == 0 else None
 
     def wait_readable(self, timeout: float | None) -> bool:
         """Wait up to *timeout* seconds (``None``: without end) until a read would not wait."""
@@ -274,8 +346,8 @@ class StreamSocket:
         return self._local
 
     def fileno(self) -> int:
-        """Always -1: there is no descriptor to poll; who must know whether a read would wait asks ``readable``."""
-        return -1
+        """A number that only the simulation's own ``select``, ``poll`` and selectors know."""
+        return -1 if self._closed else descriptors.number_of(self)
 
     # what TLS clients ask of a wrapped socket; the handshake itself is left out
 
@@ -301,7 +373,11 @@ class StreamSocket:
         """Close. Files made of the socket can still read what has arrived, as with a real one."""
         if not self._closed:
             self._closed = True
-            self._hung_up()
+            descriptors.forget(self)
+            if self._awaited and self._timeout == 0 and not (self._reset or self._ended or self._kernel.closing):
+                self._gave_up(self._silent_point)
+            if not self._carrying:
+                self._hung_up()
 
     def detach(self) -> int:
         self.close()

@@ -215,7 +215,7 @@ def test_pthread_kill_and_masks_never_reach_the_real_thread() -> None:
     assert signal.SIGALRM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-@pytest.mark.parametrize("name", ["sigwait", "sigwaitinfo", "sigtimedwait", "set_wakeup_fd"])
+@pytest.mark.parametrize("name", ["sigwait", "sigwaitinfo", "sigtimedwait"])
 def test_waiting_for_real_signals_is_refused(name: str) -> None:
     """What would block the whole run until a real signal comes is refused with what to do instead."""
     if not hasattr(signal, name):

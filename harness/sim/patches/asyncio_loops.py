@@ -1,0 +1,248 @@
+"""asyncio inside a run: the standard library's own event loop, on virtual selectors, sockets and threads.
+
+Nothing of the loop is replaced; its selector parks in the kernel, its
+self-pipe is a simulated socket pair, its clock is the virtual one. What is
+patched makes one run the same as the next:
+
+* **Order.** Before each turn, steps of tasks that stand next to one another
+  in the ready queue are brought into an order of the scheduler's choice.
+  Plain callbacks keep theirs, as the documentation of ``call_soon`` promises;
+  asyncio's transports rely on it.
+* **Names.** Tasks are called ``Task-N``, N counting for each process.
+* **Hashes.** Tasks and futures hash by order of creation: asyncio keeps them
+  in sets, so that the order of a cancellation would follow their addresses.
+* **State.** The event loop policy, what it keeps for each thread, and the
+  set of all tasks are those of the run.
+
+When the run ends, what is left of the tasks is closed silently with every
+kernel call refused; the tasks of a killed process are no exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.base_events
+import asyncio.events
+import asyncio.selector_events
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from harness import compat
+from harness.sim import ending, world
+from harness.sim.kernel import Kernel
+from harness.sim.patches.local import local
+from harness.sim.patches.refusal import inside_actor, refuse
+from harness.sim.patches.select import VirtualSelector, permute
+
+__all__ = ["attach", "attributes", "begin_step", "close_step", "detach", "pairs"]
+
+_base: Any = asyncio.base_events.BaseEventLoop
+_selector_loop: Any = asyncio.selector_events.BaseSelectorEventLoop
+_policies: Any = asyncio.events.BaseDefaultEventLoopPolicy
+_events: Any = asyncio.events
+_get_running_loop, _set_running_loop = compat.running_loop()
+
+
+# -- the loop -------------------------------------------------------------------------------------
+
+
+def _init_loop(self: Any, selector: Any = None, *, _original: Callable[..., None] = _selector_loop.__init__) -> None:
+    _original(self, selector)
+    run = world.current()
+    if run is None or run.kernel.current is None:
+        return
+    if isinstance(self._selector, VirtualSelector):
+        self._selector.before_wait = _Steps(self._ready)
+    _loops().append(self)
+
+
+class _Steps:
+    """Brings the steps of tasks in a ready queue into an order of the scheduler's choice."""
+
+    __slots__ = ("_ready",)
+
+    def __init__(self, ready: Any) -> None:
+        self._ready = ready
+
+    def __call__(self, kernel: Kernel) -> None:
+        ready = self._ready
+        count = len(ready)
+        if count < 2 or kernel.closing:
+            return
+        start = None
+        for position in range(count):
+            if _is_step(ready[position]):
+                if start is None:
+                    start = position
+            elif start is not None:
+                if position - start > 1:
+                    permute(kernel, ready, start, position)
+                start = None
+        if start is not None and count - start > 1:
+            permute(kernel, ready, start, count)
+
+
+def _is_step(handle: Any) -> bool:
+    """Whether *handle* resumes a task. A task's other methods may be scheduled too: ``call_soon(task.cancel)``."""
+    callback = handle._callback
+    return isinstance(getattr(callback, "__self__", None), asyncio.Task) and compat.resumes_task(callback)
+
+
+def _create_task(self: Any, coro: Any, *, _original: Callable[..., Any] = _base.create_task, **options: Any) -> Any:
+    run = world.current()
+    actor = run.kernel.current if run is not None else None
+    if actor is None or options.get("name") is not None:
+        return _original(self, coro, **options)
+    name = f"Task-{actor.process.count('task') + 1}"
+    if self._task_factory is None:
+        return _original(self, coro, **{**options, "name": name})
+    task = _original(self, coro, **options)
+    if isinstance(task, asyncio.Task) and task.get_name().startswith("Task-"):
+        task.set_name(name)
+    return task
+
+
+class _Policies:
+    """The shim of the function that says which loop runs; a bound method, as the original binds to no instance."""
+
+    def set_running_loop(self, loop: Any, /) -> None:
+        if loop is not None and compat.made_in_c(type(loop)) and inside_actor():
+            refuse(
+                f"the event loop {type(loop).__module__}.{type(loop).__qualname__}",
+                "It waits in C code, in real time; use asyncio's own loop where a run is in force",
+            )
+        _set_running_loop(loop)
+
+
+_shims = _Policies()
+_SET_RUNNING_LOOP = _shims.set_running_loop
+
+
+class _PolicyLocal(local):
+    """What a policy keeps for each thread."""
+
+    _loop: Any = None
+    _set_called = False
+
+
+def _call_exception_handler(
+    self: Any, context: Any, *, _original: Callable[..., None] = _base.call_exception_handler
+) -> None:
+    run = world.current()
+    if run is None or not run.kernel.closing:  # what a run leaves behind is nobody's news
+        _original(self, context)
+
+
+# -- hashes ---------------------------------------------------------------------------------------
+
+#: The hash of each task and future that was hashed in a run, by address; dropped with the object.
+_hashes: dict[int, tuple[int, Any]] = {}
+
+
+def _hash(self: Any) -> int:
+    known = _hashes.get(id(self))
+    if known is not None:
+        return known[0]
+    run = world.current()
+    if run is None:
+        return object.__hash__(self)
+    run.kernel.hashes += 1
+    number, key = run.kernel.hashes, id(self)
+
+    def forget(reference: object, hashes: Any = _hashes, key: int = key) -> None:
+        hashes.pop(key, None)
+
+    _hashes[key] = number, weakref.ref(self, forget)
+    return number
+
+
+_restore_hashes: Callable[[], None] | None = None
+
+
+def attach() -> None:
+    """Let tasks and futures hash by order of creation. They are C types: see ``compat.set_hash``."""
+    global _restore_hashes
+    _restore_hashes = compat.set_hash((asyncio.Future, asyncio.Task), _hash)
+
+
+def detach() -> None:
+    """Give both types their own hash back."""
+    global _restore_hashes
+    if _restore_hashes is not None:
+        _restore_hashes()
+        _restore_hashes = None
+
+
+# -- a run's beginning and end --------------------------------------------------------------------
+
+_before: dict[str, Any] = {}
+
+
+def _loops() -> list[Any]:
+    run = world.current()
+    assert run is not None
+    loops: list[Any] = run.wires.setdefault("asyncio.loops", [])
+    return loops
+
+
+def begin_step(kernel: Kernel) -> None:
+    """A policy and a set of all tasks for this run alone."""
+    _before["policy"] = _events._event_loop_policy
+    _events._event_loop_policy = None
+    _before["tasks"] = [(tasks, tasks.data) for tasks in compat.sets_of_tasks()]
+    for tasks, _ in _before["tasks"]:
+        tasks.data = set()
+
+
+def close_step(kernel: Kernel) -> None:
+    """Close what the run left of its tasks and loops, and give policy and set of tasks back."""
+    left = [task for tasks, _ in _before["tasks"] for task in list(tasks) if not task.done()]
+    left.sort(key=hash)
+    with ending.silence(), kernel._watchdog:
+        for task in left:
+            _close(kernel, task.get_loop(), task.get_coro())
+            kernel.steps += 1  # progress, as the watchdog sees it
+        for loop in _loops():
+            loop._thread_id = None  # a killed process's loop takes itself for running
+            _close(kernel, None, loop)
+    for tasks, data in _before["tasks"]:
+        tasks.data = data
+    _events._event_loop_policy = _before["policy"]
+    _before.clear()
+
+
+def _close(kernel: Kernel, loop: Any, thing: Any) -> None:
+    """Close a task's coroutine or a loop: its ``finally`` blocks run now, when every call is refused, or never.
+
+    Calls are made in the name of the run's first process, for what belongs to none may not be refused.
+    """
+    kernel.current = kernel.processes[0].main
+    _set_running_loop(loop)  # else what awaits in its finally would meet another error, and perhaps try again for ever
+    try:
+        thing.close()
+    except BaseException:
+        # It will not end (it awaits, or calls, in its finally): its frames must never be released, for that
+        # would run them after the run.
+        compat.leak(thing)
+    finally:
+        _set_running_loop(None)
+        kernel.current = None
+
+
+# -- what the installer takes ---------------------------------------------------------------------
+
+
+def pairs() -> list[tuple[object, object]]:
+    """Functions to be replaced wherever they are kept."""
+    return [(_set_running_loop, _SET_RUNNING_LOOP)]
+
+
+def attributes() -> list[tuple[Any, str, object]]:
+    """Names to be set: (owner, name, shim)."""
+    return [
+        (_selector_loop, "__init__", _init_loop),
+        (_base, "create_task", _create_task),
+        (_base, "call_exception_handler", _call_exception_handler),
+        (_policies, "_Local", _PolicyLocal),
+    ]
