@@ -124,6 +124,7 @@ class Weakening:
         why: why no system could do better.
         plan: a fault plan that shows it.
         parameters: what the invariant is judged with then; ``None``: it is not judged.
+        unless: where one of these invariants is asked for too, the row does not apply: it declares what helps.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Weakening:
     why: str
     plan: Json
     parameters: Json | None = field(default=None)
+    unless: tuple[str, ...] = ()
 
 
 def _plan(*faults: Json) -> Json:
@@ -164,6 +166,7 @@ def _kinds(layer: str, *names: str, sides: Iterable[str] = ()) -> Under:
     return Under(layer, frozenset(names), frozenset(sides))
 
 
+_REDIS_KINDS = ("refused", "timeout", "loading", "readonly", "out-of-memory", "flushed", "failover")
 LIVENESS = ("at-least-once", "not-stuck")
 RECOVERY = ("recovers-within", "backlog-drains", "throughput-returns", "not-metastable", "amplification-bounded")
 ONCE = ("effects-once", "duplicates-bounded")
@@ -190,14 +193,15 @@ _EFFECT_ROWS: tuple[Weakening, ...] = (
         parameters={"excused": ("*/crash", "*/sigterm", "process.crash", "process.sigterm")},
     ),
     Weakening(
-        name="stopped before the effect",
+        name="stopped beside the effect",
         invariants=ONCE,
         under=(_kinds("process", "pause"),),
-        to="once, but for a message whose worker stood still and went on between the two effects",
+        to="once, but for a message that was delivered to another worker while one that had it stood still",
         why="A worker that stands still longer than every lease cannot know, when it goes on, that another one has "
-        "taken its message over; only the store of the effect itself could refuse it.",
-        plan=_plan(_fault("handler", "pause", side="before", nth=3, seconds=120)),
-        parameters={"excused": ("process.resume",)},
+        "taken its message over, and one that stands still between effect and record leaves an effect that nobody "
+        "knows of; only the store of the effect itself could refuse the second. One that goes on in time can do both.",
+        plan=_plan(_fault("dependency.payments", "pause", side="after", nth=3, seconds=120)),
+        parameters={"standstills": True},
     ),
     Weakening(
         name="answer of the effect lost",
@@ -207,8 +211,14 @@ _EFFECT_ROWS: tuple[Weakening, ...] = (
         why="Without an answer the caller cannot tell an effect that happened from one that did not; to be sure that "
         "it happens it must ask again, unless the service itself recognises repetitions.",
         plan=_plan(_fault("dependency.payments", "timeout", side="after", start=10, end=40)),
+        # Not what else may strike there: who only stands still, or gets the answer late, can still record it.
         parameters={
-            "excused": ("dependency.*.after/*", "network.*/*", "call.failed/dependency.*", "call.failed/redis.*")
+            "excused": (
+                *(f"dependency.*.after/{kind}" for kind in ("reset", "status", "timeout")),
+                "network.*/*",
+                "call.failed/dependency.*",
+                "call.failed/redis.*",
+            )
         },
     ),
     Weakening(
@@ -218,7 +228,13 @@ _EFFECT_ROWS: tuple[Weakening, ...] = (
         to="once, but for a message whose handler was made to fail after its effect",
         why="A handler that has charged and then fails has failed: who must not lose the message calls it again.",
         plan=_plan(_fault("handler", "transient", side="after", nth=3)),
-        parameters={"excused": ("handler.after/*", "handler.middle/*", "point.*/*")},
+        parameters={
+            "excused": tuple(
+                f"{place}/{kind}"
+                for place in ("handler.after", "handler.middle", "point.*")
+                for kind in ("transient", "permanent", "poison", "hang")
+            )
+        },
     ),
     Weakening(
         name="record cannot be written",
@@ -228,7 +244,7 @@ _EFFECT_ROWS: tuple[Weakening, ...] = (
         why="The record of what was done lives in Redis: if it is down after the effect, or loses the record, "
         "nothing is left that says the effect happened.",
         plan=_plan(_fault("redis", "failover", start=20, lost_seconds=5)),
-        parameters={"excused": ("redis*/*", "call.failed/redis.*", "effect.lost")},
+        parameters={"excused": (*(f"redis*/{kind}" for kind in _REDIS_KINDS), "call.failed/redis.*", "effect.lost")},
     ),
 )
 
@@ -304,6 +320,18 @@ _DEAD_LETTER_ROWS: tuple[Weakening, ...] = (
         "SQS moves it after max receives, whatever the consumer does.",
         plan=_plan(_fault("aws.sqs.DeleteMessage", "unavailable", start=10, end=600)),
         parameters={"excused": _DEAD_LETTER_EXCUSES},
+    ),
+    Weakening(
+        name="in two hands, and nobody who knows",
+        invariants=("not-processed-and-dead-lettered",),
+        under=(_kinds("sqs", "duplicate"),),
+        to="not both, but for a message that was delivered once more while an earlier delivery was in force",
+        why="Two workers that have one message at the same time know nothing of each other, and the second delivery "
+        "counts as a failure of the first: one of them puts aside what the other one is handling. Only a store that "
+        "both ask can tell them, and who has one asks for effects-once.",
+        plan=_plan(_fault("aws.sqs.ReceiveMessage", "duplicate", start=5, end=45)),
+        parameters={"delivered_twice": True},
+        unless=("effects-once",),
     ),
     Weakening(
         name="deliveries that are no attempts",
@@ -428,10 +456,12 @@ def weaken(specs: Iterable[S], plan: Json) -> tuple[tuple[S, ...], list[dict[str
     second value is ``{"invariant", "kinds", "to", "why"}``.
     """
     faults = [facts_of(fault) for fault in plan.get("faults") or ()]
+    specs = tuple(specs)
+    asked = {spec.name for spec in specs}
     rows: dict[str, list[tuple[Weakening, list[str]]]] = {}
     for row in MODEL if faults else ():
         kinds = [f"{fault.layer}.{fault.kind}" for fault in faults if any(under.matches(fault) for under in row.under)]
-        if kinds:
+        if kinds and not asked & set(row.unless):
             for name in row.invariants:
                 rows.setdefault(name, []).append((row, list(dict.fromkeys(kinds))))
     kept: list[S] = []
@@ -500,6 +530,8 @@ def document() -> str:
             lines.append(f"| {name} | nothing: it must hold under every kind | |")
         for row in rows:
             under = "; ".join(str(one) for one in row.under)
+            if row.unless:
+                under += f" (unless {', '.join(row.unless)} is asked for)"
             lines.append(f"| {name} | {under} | {row.to} |")
     lines += ["", "## Why, and a plan that shows it", ""]
     for row in MODEL:

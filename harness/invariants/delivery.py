@@ -14,7 +14,7 @@ from harness.errors import ScenarioError
 from harness.history import Event
 from harness.invariants.base import Verdict
 from harness.invariants.excuse import KINDS as EXCUSING
-from harness.invariants.excuse import Excuses, process_of
+from harness.invariants.excuse import STANDING, Excuses, Standstills, process_of
 from harness.invariants.ledger import SOURCE, Duplicate, Entry, LedgerInvariant
 
 __all__ = ["AtLeastOnce", "DuplicatesBounded", "EffectsOnce", "NoMessageLoss"]
@@ -45,31 +45,47 @@ def whole(value: int | None, field: str, *, least: int) -> None:
 
 
 class ExcusingInvariant(LedgerInvariant):
-    """A delivery invariant that the fault model may weaken with excuses."""
+    """A delivery invariant that the fault model may weaken with excuses.
 
-    def __init__(self, excused: Sequence[str] = ()) -> None:
+    *excused*: labels of events that excuse. *standstills*: so does a pause in
+    which the message was delivered to another worker.
+    """
+
+    def __init__(self, excused: Sequence[str] = (), standstills: bool = False) -> None:
         super().__init__()
         self.excuses = Excuses(excused)
+        self.standstills = Standstills() if standstills else None
+        #: Who has to see which kinds for the excuses' sake, before the invariant judges by them.
+        self.listening: list[tuple[str, Callable[[Event], None]]] = []
+        if self.excuses:
+            self.listening += [(kind, self.excuses.note) for kind in EXCUSING]
+        if self.standstills is not None:
+            self.listening += [*((kind, self.standstills.note) for kind in STANDING), ("receive", self._delivered)]
 
     def handlers(self) -> list[tuple[str | None, Callable[[Event], None]]]:
-        wanted = super().handlers()
-        if self.excuses:
-            wanted = [*((kind, self.excuses.note) for kind in EXCUSING), *wanted]
-        return wanted
+        return [*self.listening, *super().handlers()]
+
+    def _delivered(self, event: Event) -> None:
+        copy = self.ledger.copies.get(event["message"])
+        if copy is not None and self.standstills is not None:
+            self.standstills.delivered(copy.entry.key, event["n"])
 
     def excused(self, one: Duplicate) -> bool:
         """Whether something between the two effects, at the process of one of them, makes the second unavoidable."""
+        processes = (process_of(one.first_by), process_of(one.second_by))
+        if self.standstills is not None and self.standstills.excuse(one.key, one.began, one.second, processes):
+            return True
         if not self.excuses:
             return False
-        processes = (process_of(one.first_by), process_of(one.second_by))
         # An effect that no process did (a dependency, at its own time) was asked for after the first delivery.
         asked = one.first if processes[0] is not None else min(one.first, one.began or one.first)
         return self.excuses.between(asked, one.second, one.key, processes)
 
     def _feed(self, event: Event) -> None:
         super()._feed(event)
-        if self.excuses and event["kind"] in EXCUSING:
-            self.excuses.note(event)
+        for kind, listen in self.listening:
+            if kind == event["kind"]:
+                listen(event)
 
 
 def _no_key_fits(invariant: LedgerInvariant) -> str:
@@ -220,12 +236,14 @@ class EffectsOnce(ExcusingInvariant):
 
     An effect that its store lost does not count. *excused*: labels of events
     that, between the two effects, make the second one unavoidable.
+    *standstills*: so does a pause of one of the two workers in which the
+    message was delivered to another.
     """
 
     name = "effects-once"
 
-    def __init__(self, excused: Sequence[str] = ()) -> None:
-        super().__init__(excused)
+    def __init__(self, excused: Sequence[str] = (), standstills: bool = False) -> None:
+        super().__init__(excused, standstills)
         self._seen = 0
         self._forgiven = 0
 
@@ -265,8 +283,8 @@ class DuplicatesBounded(ExcusingInvariant):
 
     name = "duplicates-bounded"
 
-    def __init__(self, at_most: int | None = None, excused: Sequence[str] = ()) -> None:
-        super().__init__(excused)
+    def __init__(self, at_most: int | None = None, excused: Sequence[str] = (), standstills: bool = False) -> None:
+        super().__init__(excused, standstills)
         self._at_most = at_most
         self._seen = 0
         self._counted: list[int] = []

@@ -15,10 +15,13 @@ from fnmatch import fnmatchcase
 
 from harness.history import Event
 
-__all__ = ["KINDS", "Excuses", "label", "process_of"]
+__all__ = ["KINDS", "STANDING", "Excuses", "Standstills", "label", "process_of"]
 
 #: The kinds of event that can excuse.
 KINDS = ("call.failed", "effect.lost", "fault.strike", "process.crash", "process.resume", "process.sigterm")
+
+#: The kinds of event that say when a process stands still.
+STANDING = ("process.pause", "process.resume", "process.crash")
 
 
 def label(event: Event) -> str:
@@ -93,3 +96,37 @@ class Excuses:
             if about_process is None or None in processes or about_process in processes:
                 return True
         return False
+
+
+class Standstills:
+    """Remembers which messages were delivered while a process stood still, and answers whether it may have had one.
+
+    A pause by itself excuses nothing: who goes on before another worker gets
+    the message still has it. Only what is delivered meanwhile is lost to it.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[str, int] = {}  # by process that stands still
+        self._delivered: dict[str, list[tuple[int, int, str]]] = {}  # by key: pause, delivery, process
+
+    def note(self, event: Event) -> None:
+        """An event of one of :data:`STANDING` happened."""
+        process = event.get("process") or process_of(event["actor"])
+        if process is None:
+            return
+        if event["kind"] == "process.pause":
+            self._since.setdefault(process, event["n"])
+        else:
+            self._since.pop(process, None)
+
+    def delivered(self, key: str, number: int) -> None:
+        """The message *key* was delivered: event *number*."""
+        for process, since in self._since.items():
+            self._delivered.setdefault(key, []).append((since, number, process))
+
+    def excuse(self, key: str, began: int, second: int, processes: Collection[str | None]) -> bool:
+        """Whether one of *processes* stood still after event *began* while *key* was delivered before *second*."""
+        return any(
+            began < since and number < second and (None in processes or process in processes)
+            for since, number, process in self._delivered.get(key, ())
+        )

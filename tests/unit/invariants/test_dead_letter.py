@@ -212,7 +212,44 @@ class TestNotProcessedAndDeadLettered:
         h.add("process.crash", process="worker")
         h.move("m1")
         spec = Spec(NotProcessedAndDeadLettered, (("excused", ("process.crash",)),))
-        assert h.judge(spec).status == "holds"
+        verdict = h.judge(spec)
+        assert (verdict.status, verdict.detail) == (
+            "holds",
+            "1 message in the dead-letter queue, none of them processed but 1 that a fault excuses",
+        )
+
+    @pytest.mark.parametrize(
+        ("second_at", "changed", "excused"),
+        [(10, None, True), (40, None, False), (10, 0, False), (40, 60, True)],
+        ids=["in force", "over", "given back", "extended"],
+    )
+    def test_delivered_once_more(self, second_at: float, changed: float | None, excused: bool) -> None:
+        """Only a delivery while an earlier one was in force excuses, and only where that is weakened."""
+        h = HistoryBuilder()
+        h.send("m1", key="1")
+        h.receive("m1", at=1, visible_at=31.0)
+        if changed is not None:
+            h.add("visibility", "m1", queue=h.queue, handle="h", visible_at=float(changed), at=2)
+        h.receive("m1", at=second_at, actor="other", visible_at=second_at + 30.0)
+        h.effect("1")
+        h.dead_letter("d1", key="1", actor="other")
+        h.delete("m1")
+        spec = invariants.not_processed_and_dead_lettered()
+        assert h.judge(spec).status == "violated"
+        weaker = spec.with_parameters(delivered_twice=True)
+        assert h.judge(weaker).status == ("holds" if excused else "violated")
+
+    def test_another_message_delivered_once_more(self) -> None:
+        """A second delivery of one message says nothing about another."""
+        h = HistoryBuilder()
+        for message, key in (("m1", "1"), ("m2", "2")):
+            h.send(message, key=key)
+            h.receive(message)
+        h.receive("m2")
+        h.effect("1")
+        h.dead_letter("d1", key="1")
+        spec = Spec(NotProcessedAndDeadLettered, (("delivered_twice", True),))
+        assert h.judge(spec).status == "violated"
 
     def test_nothing_to_judge(self) -> None:
         """No effect declared, or no dead letter, is inconclusive."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from harness import invariants
@@ -317,6 +319,42 @@ class TestEffectsOnce:
         h.add("fault.strike", fault=0, **strike)
         h.effect("1")
         assert h.judge(spec).status == ("holds" if excused else "violated")
+
+    @pytest.mark.parametrize(
+        ("steps", "excused"),
+        [
+            ("receive effect pause other-receive other-effect resume", True),  # between effect and record
+            ("receive pause other-receive other-effect resume effect", True),  # before the effect
+            ("receive pause other-receive resume effect other-effect", True),  # the other one is slow
+            ("receive effect pause resume other-receive other-effect", False),  # it could still record it
+            ("receive effect other-receive pause other-effect resume", False),  # the other one had it before
+            ("pause receive-by-other other-effect resume receive effect", False),  # it had nothing
+            ("receive effect pause crash other-receive other-effect", False),  # a crash is another fault's excuse
+            ("receive effect stranger-pause other-receive other-effect", False),
+        ],
+    )
+    def test_a_standstill_excuses_what_was_delivered_in_it(self, steps: str, excused: bool) -> None:
+        """A pause takes a message from its worker only if somebody else gets it before the worker goes on."""
+        h = HistoryBuilder()
+        h.send("m1", key="1")
+        process = {"actor": "faults", "process": "worker"}
+        does: dict[str, Callable[[], object]] = {
+            "receive": lambda: h.receive("m1"),
+            "other-receive": lambda: h.receive("m1", actor="other"),
+            "receive-by-other": lambda: h.receive("m1", actor="other"),
+            "effect": lambda: h.effect("1"),
+            "other-effect": lambda: h.effect("1", actor="other/Thread-1"),
+            "pause": lambda: h.add("process.pause", **process, until=99.0),
+            "stranger-pause": lambda: h.add("process.pause", actor="faults", process="stranger", until=99.0),
+            "resume": lambda: h.add("process.resume", **process),
+            "crash": lambda: h.add("process.crash", **process),
+        }
+        for step in steps.split():
+            does[step]()
+        assert h.judge(invariants.effects_once()).status == "violated"
+        for strong in (invariants.effects_once(), invariants.duplicates_bounded(at_most=0)):
+            verdict = h.judge(strong.with_parameters(standstills=True))
+            assert verdict.status == ("holds" if excused else "violated"), strong.name
 
     def test_a_strike_before_the_first_effect_excuses_nothing(self) -> None:
         """A crash before the first effect has nothing to do with the second."""
