@@ -28,6 +28,7 @@ from typing import Any, TypeAlias
 from harness.errors import ScenarioError
 from harness.faults.plan import Fault, FaultPlan
 from harness.objectives import Objectives
+from harness.sim.world import HOME_REGION
 
 __all__ = ["Process", "Queue", "Scenario", "Target", "Workload"]
 
@@ -35,6 +36,7 @@ Target: TypeAlias = str | Callable[..., object]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,75}(\.fifo)?\Z")
+_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+\Z")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*\Z")
 _TEMPLATE = re.compile(r"\{(queue|http):([^{}]+)\}|\{(redis|aws)\}")
 _BACKENDS = ("memory", "moto", "live")
@@ -58,7 +60,8 @@ class Queue:
     not declared). With *max_receives* SQS itself moves a message there when
     it would be received more often (native redrive); without it the consumer
     is expected to do so. *attributes* are further attributes as AWS names
-    them.
+    them. *region* is where the queue is: clients of another region do not
+    reach it.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Queue:
     wait: int = 0
     content_based_deduplication: bool = False
     attributes: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    region: str = HOME_REGION
 
     def __post_init__(self) -> None:
         name = self.name
@@ -93,6 +97,13 @@ class Queue:
                 f"is {value!r}",
                 f"Give seconds from {low} to {high}, as SQS allows",
             )
+        _require(
+            isinstance(self.region, str) and bool(_REGION.match(self.region)),
+            "",
+            f"Queue({name!r}).region",
+            f"is {self.region!r}",
+            f"Name a region of AWS, such as {HOME_REGION}",
+        )
         if self.max_receives is not None:
             _require(
                 isinstance(self.max_receives, int) and 1 <= self.max_receives <= 1000,
@@ -332,6 +343,16 @@ class Scenario:
             f"is {self.duration!r}",
             "Give seconds above 0",
         )
+        regions = {queue.name: queue.region for queue in self.queues if isinstance(queue, Queue)}
+        for queue in self.queues:
+            there = regions.get(queue.dead_letter or "") if isinstance(queue, Queue) else None
+            _require(
+                there is None or there == regions[queue.name],
+                name,
+                f"queues.{queue.name}.dead_letter",
+                f"is in another region, {there}",
+                "Give both the same region: SQS moves messages within one",
+            )
         self._check_targets()
         self._check_templates()
 
@@ -430,7 +451,7 @@ def _with_dead_letters(queues: tuple[Queue, ...], work: tuple[Workload, ...]) ->
     for queue in queues:
         if queue.dead_letter and queue.dead_letter not in known:
             known.add(queue.dead_letter)
-            made.append(Queue(queue.dead_letter, retention=1_209_600))
+            made.append(Queue(queue.dead_letter, retention=1_209_600, region=queue.region))
     for one in work:
         if one.to not in known:
             known.add(one.to)

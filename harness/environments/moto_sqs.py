@@ -28,7 +28,7 @@ from harness.sim.verdicts import Twist
 from harness.sim.wire.botocore_exchange import Call, Result
 from harness.sim.wire.botocore_moto import ACCOUNT, MotoServices
 from harness.sim.wire.botocore_protocols import Reply
-from harness.sim.world import Recorder
+from harness.sim.world import HOME_REGION, Recorder
 
 __all__ = ["MotoSqs"]
 
@@ -70,7 +70,7 @@ class MotoSqs:
     ``install()`` before the first call, ``uninstall()`` at the end.
     """
 
-    region = "us-east-1"
+    region = HOME_REGION
     account = ACCOUNT
 
     def __init__(self, kernel: Kernel, record: Recorder, elsewhere: MotoServices, *, record_bodies: bool) -> None:
@@ -152,7 +152,9 @@ class MotoSqs:
         return self.queue_url(name, region=region)
 
     def queue_url(self, name: str, *, region: str | None = None) -> str:
-        """The URL of the queue called *name*."""
+        """The URL of the queue called *name*: in *region*, else wherever a queue of this name is, at home first."""
+        if region is None and name not in self._backend(self.region).queues:
+            region = next((queue.region for queue in self._elsewhere.open().queues() if queue.name == name), None)
         return f"https://sqs.{region or self.region}.amazonaws.com/{self.account}/{name}"
 
     def put(
@@ -187,14 +189,17 @@ class MotoSqs:
         return str(message.id)
 
     def inventory(self) -> dict[str, dict[str, int]]:
-        """Exact counts of every queue now, by name (``region/name`` outside the run's own region)."""
+        """Exact counts of every queue now, by name (``region/name`` where a name was met before)."""
         found: dict[str, dict[str, int]] = {}
-        for queue in sorted(self._elsewhere.open().queues(), key=lambda queue: (queue.region, queue.name)):
+        for queue in sorted(self._elsewhere.open().queues(), key=self._place):
             counts = {"visible": 0, "in_flight": 0, "delayed": 0}
             for message in queue._messages:
                 counts["delayed" if message.delayed else "visible" if message.visible else "in_flight"] += 1
-            found[queue.name if queue.region == self.region else f"{queue.region}/{queue.name}"] = counts
+            found[f"{queue.region}/{queue.name}" if queue.name in found else queue.name] = counts
         return found
+
+    def _place(self, queue: Any) -> tuple[bool, str, str]:
+        return queue.region != self.region, queue.region, queue.name
 
     # -- calls
 

@@ -272,10 +272,10 @@ class SimulatedRun:
             queue = queues[name]
             attributes = queue.aws_attributes()
             if queue.dead_letter is not None and queue.max_receives is not None:
-                arn = f"arn:aws:sqs:{self.sqs.region}:{self.sqs.account}:{queue.dead_letter}"
+                arn = f"arn:aws:sqs:{queue.region}:{self.sqs.account}:{queue.dead_letter}"
                 policy = {"deadLetterTargetArn": arn, "maxReceiveCount": queue.max_receives}
                 attributes["RedrivePolicy"] = json.dumps(policy)
-            self.sqs.create_queue(name, attributes)
+            self.sqs.create_queue(name, attributes, region=queue.region)
 
     def _drive(self) -> None:
         """The active part, then the quiet period, which begins anew when something strikes in it."""

@@ -13,7 +13,7 @@ from harness.environments.recorder import HistoryRecorder
 from harness.errors import ScenarioError
 from harness.faults.engine import FaultEngine
 from harness.jsonpath import compile_path, key_text
-from harness.scenario import Scenario, Workload
+from harness.scenario import Queue, Scenario, Workload
 from harness.sim.kernel import Kernel
 
 __all__ = ["Sender", "body_text", "key_reader"]
@@ -72,6 +72,9 @@ class Sender:
         self._ends_us = None if scenario.duration is None else round(scenario.duration * 1_000_000)
         self._number = 0
         self._key = key_reader(workload)
+        self._region = next(
+            (one.region for one in scenario.queues if isinstance(one, Queue) and one.name == workload.to), None
+        )
 
     def start(self) -> None:
         """Schedule the first message."""
@@ -116,4 +119,5 @@ class Sender:
             dedup=f"{self._first + number}" if fifo else None,
             key=key,
             origin="workload",
+            region=self._region,
         )

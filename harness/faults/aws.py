@@ -93,7 +93,7 @@ def _timeout(passing: Passing) -> Decision:
 
 def _access_denied(passing: Passing) -> Decision:
     service = passing.service
-    _, _, operation = passing.point.rpartition(".")
+    operation = passing.point.rpartition(".")[2].partition("@")[0]
     code = _DENIED.get(service, _DENIED[""])
     status = _DENIED_STATUS.get(service, _DENIED_STATUS[""])
     who = "arn:aws:iam::000000000000:user/harness"

@@ -6,6 +6,7 @@ run of characters), or a whole layer::
     workload  workload.QUEUE          messages that the outside world sends
     handler                           the declared handler
     aws.SERVICE.OPERATION             a botocore operation: aws.sqs.DeleteMessage, aws.sqs.*, aws.*.Put*, aws
+    aws.SERVICE.OPERATION@REGION      the same in one region: aws.sqs.*@eu-west-1, aws.*@us-east-1
     redis.COMMAND                     redis.INCR, redis.CONNECT, redis.*, redis
     dependency.NAME                   a stub HTTP service
     point.NAME                        points.point(NAME) in the code under test
@@ -27,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.errors import PlanError
+from harness.faults import regions
 from harness.faults.aws import SQS_OPERATIONS
 from harness.faults.kinds import LAYERS, SIDES, Kind
 from harness.faults.names import did_you_mean, listed
@@ -43,11 +45,12 @@ _PATTERN = re.compile(r"[\w*.:/+@-]+\Z")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A target taken apart. *name* is what follows the layer (``*`` for the whole layer)."""
+    """A target taken apart. *name* is what follows the layer (``*`` for the whole layer), without the region."""
 
     text: str
     layer: str
     name: str
+    region: str = ""
 
     @property
     def pattern(self) -> bool:
@@ -155,6 +158,8 @@ def parse(text: str) -> Target:
     layer, dot, name = text.partition(".")
     if layer not in LAYERS:
         hint = did_you_mean(layer, LAYERS)
+        if layer.startswith("aws@"):
+            hint = f"Write aws.*{layer[3:]} for everything in a region."
         raise _unknown(
             f"{text!r} begins with no layer", f"{hint} A target begins with one of: {', '.join(LAYERS)}".strip()
         )
@@ -167,11 +172,13 @@ def parse(text: str) -> Target:
         raise _unknown(f"{text!r} is no target", 'The handler is "handler"; say where in it with side=')
     if layer == "point" and not dot:
         name = "*"
+    region = ""
     if layer == "aws":
+        name, region = regions.split(name)
         _check_sqs(text, name)
     elif layer == "redis":
         _check_redis(text, name)
-    return Target(text, layer, name or "*")
+    return Target(text, layer, name or "*", region)
 
 
 def _unknown(message: str, remedy: str) -> PlanError:
@@ -234,6 +241,8 @@ def struck_points(target: Target, kind: Kind) -> Callable[[str], bool]:
         return lambda point: not point.startswith(("workload", "process.", "clock.", "network."))
     if target.layer == "network":
         return _behind_proxy(target, kind)
+    if target.layer == "aws":
+        return _of_aws(target, kind)
     text = target.text
     if target.name == "*" and target.layer != "handler":
         text = f"{target.layer}.*"
@@ -242,9 +251,21 @@ def struck_points(target: Target, kind: Kind) -> Callable[[str], bool]:
     if operations is None:
         return matches
     known = operations
-    if kind.layer == "sqs":
-        return lambda point: point.startswith("aws.sqs.") and point[8:] in known and matches(point)
     return lambda point: point.partition(".")[2] in known and matches(point)
+
+
+def _of_aws(target: Target, kind: Kind) -> Callable[[str], bool]:
+    matches = matcher(f"aws.{target.name}")
+    here = matcher(target.region or "*")
+    operations = kind.operations  # of SQS: the only service with kinds of its own
+
+    def struck(point: str) -> bool:
+        point, region = regions.of_point(point)
+        if operations is not None and not (point.startswith("aws.sqs.") and point[8:] in operations):
+            return False
+        return matches(point) and here(region)
+
+    return struck
 
 
 def _behind_proxy(target: Target, kind: Kind) -> Callable[[str], bool]:
@@ -272,7 +293,8 @@ def check_reach(target: Target, kind: Kind) -> None:
         return
     reaches = struck_points(target, kind)
     prefix = "aws.sqs." if kind.layer == "sqs" else "redis."
-    if not any(reaches(prefix + operation) for operation in operations):
+    where = f"@{target.region.replace('*', '-')}" if target.region else ""
+    if not any(reaches(prefix + operation + where) for operation in operations):
         raise PlanError(
             f"{kind.name} does not strike {target.text}",
             field="kind",
@@ -323,6 +345,7 @@ def _check_name(target: Target, names: tuple[str, ...] | None, what: str) -> Non
 
 
 def _check_aws(target: Target) -> None:
+    regions.check(target.text, target.region)
     service, _, operation = target.name.partition(".")
     if target.name == "*" or "*" in service or service == "sqs":
         return

@@ -22,7 +22,9 @@ Fault(target, kind, side="before", start=None, end=None, nth=None, probability=1
 
 - **target**: a point without its side (`aws.sqs.DeleteMessage`, `redis.INCR`, `handler`, `dependency.payments`,
   `point.after-charge`, `process.worker`, `clock.worker`, `network.sqs`, `workload.orders`), a pattern in which `*`
-  stands for any run of characters (`aws.sqs.*`), a whole layer (`redis`), or `*` for any passing of a point.
+  stands for any run of characters (`aws.sqs.*`), a whole layer (`redis`), or `*` for any passing of a point. An
+  AWS target may name a region (`aws.sqs.SendMessage@eu-west-1`, `aws.*@us-east-1` for a region that is down); without
+  one it strikes in all regions. Points of another region than the run's own (us-east-1) have it in their names.
 - **side**: `before` the effect (the request was lost), `after` it (the answer was lost); the handler also has a
   `middle`: its first service call, sleep or point.
 - **start**, **end**: the window in seconds since the start of the run; `start` belongs to it, `end` does not.

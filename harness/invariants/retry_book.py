@@ -120,7 +120,7 @@ class RetryBook(Book):
 
     def _on_failed(self, event: Event) -> None:
         actor, point = event["actor"], event["point"]
-        if point in _POLLS:
+        if point.partition("@")[0] in _POLLS:
             return
         chain = self.chains.get(actor)
         if chain is None or chain.point != point:

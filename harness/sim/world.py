@@ -10,11 +10,14 @@ from _thread import get_ident as _real_get_ident  # bound before any shim
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+#: The region of a run: of its queues and its processes, where nothing else is said.
+HOME_REGION = "us-east-1"
+
 if TYPE_CHECKING:
     from harness.sim.kernel import Kernel
     from harness.sim.verdicts import Verdict
 
-__all__ = ["Hook", "Recorder", "Service", "World", "current", "enter", "leave"]
+__all__ = ["HOME_REGION", "Hook", "Recorder", "Service", "World", "current", "enter", "leave"]
 
 
 class Hook(Protocol):

@@ -52,17 +52,24 @@ class Administration(Core):
         return url
 
     def queue_url(self, name: str, *, region: str | None = None) -> str:
-        """The URL of the queue called *name*. Raises SqsError if there is none."""
+        """The URL of the queue called *name*. Raises SqsError if there is none.
+
+        Without a *region* it is that of the service's own, else of the one where a queue of this name is.
+        """
+        if region is None and (self.region, name) not in self._queues:
+            region = next((where for where, known in self._queues if known == name), None)
         url: str = self._get_queue_url({"QueueName": name}, region or self.region, None)["QueueUrl"]
         return url
 
     def inventory(self) -> dict[str, dict[str, int]]:
-        """Exact counts of every queue now, by name (``region/name`` outside the service's own region)."""
+        """Exact counts of every queue now, by name (``region/name`` where a name was met before)."""
         now_us = self._timebase.now_us()
         result: dict[str, dict[str, int]] = {}
-        for (region, name), queue in sorted(self._queues.items()):
+        places = sorted(self._queues, key=lambda place: (place[0] != self.region, place))
+        for region, name in places:
+            queue = self._queues[region, name]
             queue.advance(now_us)
-            result[name if region == self.region else f"{region}/{name}"] = queue.counts()
+            result[f"{region}/{name}" if name in result else name] = queue.counts()
         return result
 
     # -- queues ---------------------------------------------------------------------

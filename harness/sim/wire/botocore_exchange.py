@@ -18,12 +18,13 @@ from harness.sim.skew import skew_refusal
 from harness.sim.verdicts import Answer, Lost, Refused, Reset, Slow, Twist, Verdict
 from harness.sim.wire import botocore_clients as _clients
 from harness.sim.wire.botocore_protocols import Reply
+from harness.sim.world import HOME_REGION
 
 if TYPE_CHECKING:
     from harness.sim.kernel import Kernel
     from harness.sim.world import World
 
-__all__ = ["Call", "Failed", "Result", "RunState", "exchange", "run_state"]
+__all__ = ["Call", "Failed", "Result", "RunState", "exchange", "run_state", "suffix_of"]
 
 #: What a service answers: a simulated one in Python, one that falls through to moto in bytes.
 Result: TypeAlias = dict[str, Any] | Reply
@@ -36,10 +37,15 @@ _NEVER = 1 << 62
 _MINUTE_US = 60 * _SECOND
 
 
+def suffix_of(region: str) -> str:
+    """What the points of a region have at their end: nothing in the run's own."""
+    return "" if region == HOME_REGION else f"@{region}"
+
+
 class Call(NamedTuple):
     """A request as it leaves the client."""
 
-    point: str  # aws.<service>.<operation>
+    point: str  # aws.<service>.<operation>, @<region> where that is not the run's own
     service: str
     operation: str
     region: str

@@ -29,7 +29,7 @@ from botocore.credentials import Credentials
 from harness.sim import world as _world
 from harness.sim.wire import botocore_clients as _clients
 from harness.sim.wire import botocore_privates as _privates
-from harness.sim.wire.botocore_exchange import Call, Failed, exchange, run_state
+from harness.sim.wire.botocore_exchange import Call, Failed, exchange, run_state, suffix_of
 
 __all__ = ["plainly_valid", "replacements", "short_cut", "wrap"]
 
@@ -152,13 +152,14 @@ class _Operation:
 class _Known:
     """What the short cut knows of one client."""
 
-    __slots__ = ("emitter", "mode", "operations", "quota", "region", "service", "timeout_us")
+    __slots__ = ("emitter", "mode", "operations", "quota", "region", "service", "suffix", "timeout_us")
 
     def __init__(self, client: Any) -> None:
         model = client.meta.service_model
         config = client.meta.config
         self.service: str = model.service_name
         self.region: str = client.meta.region_name
+        self.suffix = suffix_of(self.region)
         self.emitter = _privates.emitter_of(client.meta.events)
         self.mode: str = (config.retries or {}).get("mode", "legacy")
         self.quota = _privates.quota_of(client) if self.mode == "standard" else None
@@ -213,7 +214,7 @@ def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         assert actor is not None
         now_us, wall_us = kernel.now_us, actor.process.wall_us
         call = Call(
-            operation.point,
+            operation.point + known.suffix,
             known.service,
             operation_name,
             known.region,
