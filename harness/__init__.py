@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from harness.scenario import Queue as Queue
     from harness.scenario import Scenario as Scenario
     from harness.scenario import Workload as Workload
+    from harness.sim.lambda_consumer import LambdaConsumer as LambdaConsumer
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ _NAMES = {
     "Fault": "harness.faults.plan",
     "FaultPlan": "harness.faults.plan",
     "History": "harness.history",
+    "LambdaConsumer": "harness.sim.lambda_consumer",
     "Objectives": "harness.objectives",
     "Process": "harness.scenario",
     "Queue": "harness.scenario",
@@ -57,6 +59,7 @@ __all__ = [
     "Fault",
     "FaultPlan",
     "History",
+    "LambdaConsumer",
     "Objectives",
     "Process",
     "Queue",

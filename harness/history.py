@@ -63,6 +63,17 @@ KINDS: dict[str, str] = {
     "fault.start": "a fault's window opened; `fault` (index in the plan), `target`, `fault_kind`",
     "fault.end": "a fault's window closed; `fault`, `target`, `fault_kind`",
     "fault.strike": "a fault struck; `fault`, `point` (with its side), `fault_kind`, and what it did",
+    # Lambda functions; `function` in each, `messages` are ids
+    "lambda.invoke": "an event source mapping invoked a function; `request` (id), `sandbox` (its process), `cold` (it "
+    "has to be started first), `messages`",
+    "lambda.answer": "an invocation ended and its answer was looked at; `request`, `sandbox`, `outcome` (success, "
+    "partial, malformed, error, timeout, crash), `messages`, `failed` (those that are not deleted), `took` (seconds), "
+    "`error` (what is wrong)",
+    "lambda.throttled": "an invocation was refused, or its answer was lost; `messages`, `attempt` (from 1), `again` "
+    "(it is tried again; false: the batch is given back, its receive spent), `reason`",
+    "lambda.filtered": "messages that no filter lets through are deleted unread; `messages`, `by_format` (true: no "
+    "filter is for bodies of their format), `reason`",
+    "lambda.scale": "the mapping changed how many batches it treats at a time; `pollers`, `reason`",
     # processes and clocks
     "process.start": "a process began; `process`, `incarnation` (from 1)",
     "process.exit": "a process ended; `process`, `outcome` (returned, error, exit), `error`",

@@ -27,8 +27,9 @@ from harness.history import SCHEMA, VERSION, History, Writer
 from harness.invariants.judge import Judge
 from harness.invariants.recovery import recovery_of
 from harness.result import Result, overall
-from harness.scenario import Scenario
+from harness.scenario import Process, Scenario
 from harness.sim import real
+from harness.sim.lambda_consumer import LambdaConsumer
 
 __all__ = ["Options", "header_of", "install", "run", "uninstall"]
 
@@ -170,7 +171,8 @@ def header_of(
             "sources": list(scenario.sources),
             "dead_letter_queues": list(scenario.dead_letter_queues),
             "processes": [
-                {"name": one.name, "target": _target_name(one.target), "count": one.count} for one in scenario.processes
+                {"name": one.name, "target": _target_name(one.code), "count": one.count, **_lambda(one)}
+                for one in scenario.processes
             ],
             "effects": _effects(scenario),
             "handler": None if scenario.handler is None else _target_name(scenario.handler),
@@ -211,6 +213,13 @@ def _version(name: str) -> str:
 
 def _target_name(target: Any) -> str:
     return target if isinstance(target, str) else f"{target.__module__}:{target.__qualname__}"
+
+
+def _lambda(process: Process) -> dict[str, Any]:
+    """What the header says of a Lambda function beside its handler."""
+    if not isinstance(process.target, LambdaConsumer):
+        return {}
+    return {"queue": process.queue, "lambda": process.target.to_json()}
 
 
 def _command(scenario: Scenario, seed: int, backend: str) -> str:

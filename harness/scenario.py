@@ -28,6 +28,7 @@ from typing import Any, TypeAlias
 from harness.errors import ScenarioError
 from harness.faults.plan import Fault, FaultPlan
 from harness.objectives import Objectives
+from harness.sim.lambda_consumer import LambdaConsumer
 from harness.sim.world import HOME_REGION
 
 __all__ = ["Process", "Queue", "Scenario", "Target", "Workload"]
@@ -157,12 +158,17 @@ class Process:
     ``env.redis``, ``env.http_url(name)``, ``env.process``). *environ* is
     what ``os.environ`` holds there, with the templates ``{queue:NAME}``,
     ``{redis}``, ``{http:NAME}`` and ``{aws}``.
+
+    A *target* that is a :class:`harness.LambdaConsumer` is a Lambda function
+    that the queue called *queue* invokes; its processes are its sandboxes,
+    ``<name>.1``, ``<name>.2``, ..., as many as Lambda starts.
     """
 
     name: str
-    target: Target
+    target: Target | LambdaConsumer
     count: int = 1
     environ: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    queue: str | None = None
 
     def __post_init__(self) -> None:
         where = f"Process({self.name!r})"
@@ -174,12 +180,15 @@ class Process:
             "Use letters, digits, dots, hyphens and underscores",
         )
         _require(
-            callable(self.target) or (isinstance(self.target, str) and bool(_TARGET.match(self.target))),
+            callable(self.target)
+            or isinstance(self.target, LambdaConsumer)
+            or (isinstance(self.target, str) and bool(_TARGET.match(self.target))),
             "",
             f"{where}.target",
             f"is {self.target!r}",
-            'Name it "package.module:function", or hand in a function',
+            'Name it "package.module:function", or hand in a function or a LambdaConsumer',
         )
+        self._check_lambda(where)
         _require(
             isinstance(self.count, int) and not isinstance(self.count, bool) and 1 <= self.count <= 10_000,
             "",
@@ -195,6 +204,35 @@ class Process:
                 "is no text",
                 "Environment variables are text; write str(...)",
             )
+
+    def _check_lambda(self, where: str) -> None:
+        of_lambda = isinstance(self.target, LambdaConsumer)
+        _require(
+            not of_lambda or isinstance(self.queue, str),
+            "",
+            f"{where}.queue",
+            "is missing",
+            'Name the queue that invokes the function: queue="orders"',
+        )
+        _require(
+            of_lambda or self.queue is None,
+            "",
+            f"{where}.queue",
+            f"is {self.queue!r}, but the target is no LambdaConsumer",
+            "Leave it out, and hand the URL over with environ",
+        )
+        _require(
+            not of_lambda or self.count == 1,
+            "",
+            f"{where}.count",
+            f"is {self.count!r} for a Lambda function",
+            "Leave it out: Lambda decides how many sandboxes there are; bound them with maximum_concurrency",
+        )
+
+    @property
+    def code(self) -> Target:
+        """What is run: the target, or the handler of a Lambda function."""
+        return self.target.handler if isinstance(self.target, LambdaConsumer) else self.target
 
     def instances(self) -> list[str]:
         """The names of the single processes: ``worker``, or ``worker.1``, ``worker.2``, ..."""
@@ -355,9 +393,10 @@ class Scenario:
             )
         self._check_targets()
         self._check_templates()
+        self._check_lambdas()
 
     def _check_targets(self) -> None:
-        functions = [process.name for process in self.processes if not isinstance(process.target, str)]
+        functions = [process.name for process in self.processes if not isinstance(process.code, str)]
         for reason, needed in (("isolate", self.isolate), ("preempt", self.preempt), ("live", "live" in self.backends)):
             _require(
                 not (needed and functions),
@@ -402,6 +441,45 @@ class Scenario:
                         f"names the queue {target!r}, which the scenario does not have",
                         f"Its queues are {', '.join(sorted(queues)) or 'none'}",
                     )
+
+    def _check_lambdas(self) -> None:
+        queues = {queue.name: queue for queue in self.queues if isinstance(queue, Queue)}
+        for process in self.processes:
+            if not isinstance(process.target, LambdaConsumer):
+                continue
+            where = f"{self.name}.processes.{process.name}"
+            _require(
+                process.queue in queues,
+                "",
+                f"{where}.queue",
+                f"names the queue {process.queue!r}, which the scenario does not have",
+                f"Its queues are {', '.join(sorted(queues)) or 'none'}",
+            )
+            queue = queues[process.queue or ""]
+            process.target.check_queue(
+                queue.name, fifo=queue.fifo, visibility_timeout=queue.visibility_timeout, field=where
+            )
+            _require(
+                "live" not in self.backends,
+                self.name,
+                "backends",
+                f"has live, but {process.name} is a Lambda function",
+                "Event source mappings are simulated only",
+            )
+
+    @property
+    def isolated(self) -> tuple[str, ...]:
+        """The modules that each process imports afresh: those of ``isolate``, and the packages of Lambda handlers.
+
+        Of a handler that is part of this harness or its tests only the module itself.
+        """
+        found = dict.fromkeys(self.isolate)
+        for process in self.processes:
+            if isinstance(process.target, LambdaConsumer) and isinstance(process.target.handler, str):
+                module = process.target.handler.partition(":")[0]
+                root = module.partition(".")[0]
+                found[module if root in ("harness", "scenarios", "tests") else root] = None
+        return tuple(found)
 
     @property
     def plan(self) -> FaultPlan:

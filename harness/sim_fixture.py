@@ -28,6 +28,7 @@ from harness.errors import HarnessError, ScenarioError
 from harness.faults.plan import Fault, FaultPlan
 from harness.result import Result
 from harness.scenario import Process, Queue, Scenario, Target, Workload
+from harness.sim.lambda_consumer import LambdaConsumer
 
 __all__ = ["Effects", "Sim"]
 
@@ -124,10 +125,20 @@ class Sim:
         return made
 
     def process(
-        self, name: str, target: Target, *, count: int = 1, environ: Mapping[str, str] | None = None
+        self,
+        name: str,
+        target: Target | LambdaConsumer,
+        *,
+        count: int = 1,
+        environ: Mapping[str, str] | None = None,
+        queue: Queue | str | None = None,
     ) -> Process:
-        """Declare *count* processes that run *target*: ``"module:function"``, or a function."""
-        made = Process(name, target, count=count, environ=environ or {})
+        """Declare *count* processes that run *target*: ``"module:function"``, or a function.
+
+        With a :class:`harness.LambdaConsumer` it is a Lambda function, which *queue* invokes.
+        """
+        invoked_by = queue.name if isinstance(queue, Queue) else queue
+        made = Process(name, target, count=count, environ=environ or {}, queue=invoked_by)
         self._processes.append(made)
         return made
 

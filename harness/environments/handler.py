@@ -149,6 +149,9 @@ class HandlerMark:
                 if "MessageId" in value:
                     message = str(value["MessageId"])
                     return message, self._message_key(value.get("Body"), message)
+                if "messageId" in value:  # a record of a Lambda event
+                    message = str(value["messageId"])
+                    return message, self._message_key(value.get("body"), message)
                 return None, self._message_key(value, None)
             if isinstance(value, str):
                 return None, self._message_key(value, None)

@@ -20,11 +20,13 @@ from typing import Any
 
 from harness import compat
 from harness.environments.handler import HandlerMark
+from harness.environments.lambdas import Lambdas
 from harness.environments.recorder import HistoryRecorder, describe_error
 from harness.loading import resolve
 from harness.scenario import Process as Spec
 from harness.scenario import Scenario
 from harness.sim.kernel import Actor, Kernel, Process
+from harness.sim.lambda_consumer import LambdaConsumer
 
 __all__ = ["Addresses", "Env", "ProcessTable"]
 
@@ -100,17 +102,22 @@ class ProcessTable:
         self._clocks: dict[str, tuple[int, float]] = {}  # offset and rate of each one's machine
         self._successors: set[int] = set()  # ids of process values that are started again when they end
         self._isolated: dict[int, dict[str, ModuleType]] = {}  # modules by id of the process value
-        self._before = {name: sys.modules[name] for name in self._names(sys.modules)} if scenario.isolate else {}
+        self._isolate = scenario.isolated
+        self._before = {name: sys.modules[name] for name in self._names(sys.modules)} if self._isolate else {}
+        self._lambdas = Lambdas(kernel, self, addresses.queue_url)
         self.failures: list[str] = []  # tracebacks of processes that ended by an exception
 
     def start_all(self) -> None:
         """Start every process of the scenario at the beginning of the run."""
-        if self._scenario.isolate:
+        if self._isolate:
             self._kernel.on_process_switch = self._switch
         self._kernel.on_exit = self._exited
         self._kernel.on_crash = self._crashed
         self._kernel.on_thread_error = self._thread_failed
         for spec in self._scenario.processes:
+            if isinstance(spec.target, LambdaConsumer):
+                self._lambdas.start(spec)
+                continue
             for name in spec.instances():
                 self._specs[name] = spec
                 self.start(name)
@@ -120,18 +127,23 @@ class ProcessTable:
         if at_us > self._kernel.now_us:
             self._kernel.call_at(at_us, lambda: self.start(name))
             return
+        if self._lambdas.restart(name):
+            return
         spec = self._specs[name]
+        self.launch(name, spec.name, lambda process: self._main(spec, process), spec)
+
+    def launch(self, name: str, group: str, main: Callable[[Process], None], spec: Spec, **environ: str) -> Process:
+        """Start a process with the variables of *spec* and *environ*; *main* is given it."""
         own = tuple((variable, self._addresses.fill(value)) for variable, value in spec.environ.items())
-        environ, data = _environment(self._base, own)
-        process = self._kernel.start_process(
-            name, lambda: self._main(spec, process), group=spec.name, environ=environ, at_us=at_us
-        )
+        variables, data = _environment(self._base, (*environ.items(), *own))
+        process = self._kernel.start_process(name, lambda: main(process), group=group, environ=variables)
         process.environ_data = dict(data)
         self._processes[name] = process
         offset_us, rate = self._clocks.get(name, (0, 1.0))
         process.clock_offset_us = offset_us
         if rate != 1.0:
             process.clock_rate = rate
+        return process
 
     def replace_when_ended(self, process: Process) -> None:
         """Start a successor once *process* has ended, as a supervisor does after SIGTERM."""
@@ -158,22 +170,26 @@ class ProcessTable:
 
     def restore(self) -> None:
         """Give the interpreter back its own modules."""
-        if self._scenario.isolate:
+        if self._isolate:
             self._install_modules(self._before)
 
     # a process's main actor
 
-    def _main(self, spec: Spec, process: Process) -> None:
+    def enter(self, process: Process, *, isolated: bool = True) -> None:
+        """Begin in the current process: a slow start, the event of its start, its own modules, the marked handler."""
         delay_us = self._start_delay_us(process)
         if delay_us:
             self._kernel.sleep_us(delay_us)
         self._record("process.start", process=process.name, incarnation=process.incarnation)
-        if self._scenario.isolate:
+        if self._isolate and isolated:
             self._import_afresh()
-        target = spec.target
-        function = resolve(target, field=f"processes.{spec.name}.target") if isinstance(target, str) else target
-        if self._handler is not None:
+        if self._handler is not None and isolated:
             self._handler.install()
+
+    def _main(self, spec: Spec, process: Process) -> None:
+        self.enter(process)
+        target = spec.code
+        function = resolve(target, field=f"processes.{spec.name}.target") if isinstance(target, str) else target
         if _takes_argument(function):
             addresses = self._addresses
             function(Env(process.name, addresses.redis, addresses.queue_url, addresses.http_url))
@@ -189,22 +205,25 @@ class ProcessTable:
         fields: dict[str, Any] = {"process": process.name, "outcome": process.exit_outcome or "returned"}
         if error is not None:
             fields["error"] = describe_error(error)
-            self._failed(process.name, error)
+            self.failed(process.name, error)
         elif process.exit_outcome == "exit":
             fields["error"] = str(process.exit_code)
         self._record("process.exit", **fields)
-        self._succeed(process)
+        if not self._lambdas.ended(process, f"Runtime exited: {fields['outcome']}"):
+            self._succeed(process)
 
     def _crashed(self, process: Process) -> None:
         self._record("process.crash", process=process.name)
         self._record.flush()
-        self._succeed(process)
+        if not self._lambdas.ended(process, "Runtime exited with error: signal: killed"):
+            self._succeed(process)
 
     def _thread_failed(self, actor: Actor, error: BaseException) -> None:
         self._record("thread.error", error=describe_error(error))
-        self._failed(actor.name, error)
+        self.failed(actor.name, error)
 
-    def _failed(self, name: str, error: BaseException) -> None:
+    def failed(self, name: str, error: BaseException) -> None:
+        """Keep an error for the notes of the run."""
         if len(self.failures) < _FAILURES_MAX:
             self.failures.append(f"{name}: " + "".join(traceback.format_exception(error)))
 
@@ -221,7 +240,7 @@ class ProcessTable:
         self._install_modules(self._isolated.get(id(now), {}))
 
     def _names(self, modules: Mapping[str, Any]) -> list[str]:
-        roots = self._scenario.isolate
+        roots = self._isolate
         return [name for name in modules if any(name == root or name.startswith(root + ".") for root in roots)]
 
     def _install_modules(self, modules: Mapping[str, ModuleType]) -> None:
@@ -232,7 +251,7 @@ class ProcessTable:
     def _import_afresh(self) -> None:
         self._install_modules({})
         importlib.invalidate_caches()
-        for name in self._scenario.isolate:
+        for name in self._isolate:
             importlib.import_module(name)
 
 

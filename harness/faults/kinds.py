@@ -30,12 +30,13 @@ __all__ = ["LAYERS", "SIDES", "Kind", "Parameter", "Passing", "all_kinds", "find
 SIDES = ("before", "middle", "after")
 
 #: The layers of targets, in the order of the documentation.
-LAYERS = ("workload", "handler", "aws", "redis", "dependency", "point", "network", "process", "clock")
+LAYERS = ("workload", "handler", "lambda", "aws", "redis", "dependency", "point", "network", "process", "clock")
 
 #: Which layers' kinds may be given at a target of a layer. Handler and process kinds strike whoever passes.
 _BORROWED: Mapping[str, tuple[str, ...]] = {
     "workload": ("workload",),
     "handler": ("handler", "process"),
+    "lambda": ("handler", "process"),
     "aws": ("aws", "sqs", "handler", "process"),
     "redis": ("redis", "handler", "process"),
     "dependency": ("dependency", "handler", "process"),

@@ -5,6 +5,7 @@ run of characters), or a whole layer::
 
     workload  workload.QUEUE          messages that the outside world sends
     handler                           the declared handler
+    lambda.NAME                       a call of the Lambda function of this name, in its sandbox
     aws.SERVICE.OPERATION             a botocore operation: aws.sqs.DeleteMessage, aws.sqs.*, aws.*.Put*, aws
     aws.SERVICE.OPERATION@REGION      the same in one region: aws.sqs.*@eu-west-1, aws.*@us-east-1
     redis.COMMAND                     redis.INCR, redis.CONNECT, redis.*, redis
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Known", "Target", "check_known", "matcher", "parse", "point_name", "split_point", "validate"]
 
-_SIDED = ("handler", "aws", "redis", "dependency")
+_SIDED = ("handler", "lambda", "aws", "redis", "dependency")
 _PATTERN = re.compile(r"[\w*.:/+@-]+\Z")
 
 
@@ -69,6 +70,7 @@ class Known:
     processes: tuple[str, ...] | None = None
     dependencies: tuple[str, ...] | None = None
     points: tuple[str, ...] | None = None
+    lambdas: tuple[str, ...] | None = None
     handler: bool = True
     backend: str = "memory"
     aws_services: tuple[str, ...] = field(default=("sqs",))  # with a proxy of their own (network.NAME)
@@ -79,6 +81,8 @@ class _Process(Protocol):
     def name(self) -> str: ...
     @property
     def environ(self) -> Mapping[str, str]: ...
+    @property
+    def queue(self) -> str | None: ...
     def instances(self) -> Iterable[str]: ...
 
 
@@ -112,6 +116,7 @@ def known_names(scenario: ScenarioNames, backend: str = "memory") -> Known:
         queues=scenario.sources,
         processes=tuple(dict.fromkeys(_process_names(scenario))),
         dependencies=tuple(dict.fromkeys(stubs)) or None,
+        lambdas=tuple(process.name for process in scenario.processes if process.queue is not None),
         handler=scenario.handler is not None,
         backend=backend,
     )
@@ -121,6 +126,8 @@ def _process_names(scenario: ScenarioNames) -> Iterator[str]:
     """The names of the processes and of each instance of them."""
     for process in scenario.processes:
         yield process.name
+        if process.queue is not None:  # a Lambda function: the process of its mapping
+            yield f"{process.name}:poller"
         yield from process.instances()
 
 
@@ -332,6 +339,8 @@ def check_known(target: Target, known: Known) -> None:
         _check_name(target, known.dependencies, "stub dependency")
     elif layer == "point":
         _check_name(target, known.points, "point")
+    elif layer == "lambda":
+        _check_name(target, known.lambdas, "Lambda function")
 
 
 def _check_name(target: Target, names: tuple[str, ...] | None, what: str) -> None:
