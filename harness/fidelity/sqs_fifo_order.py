@@ -361,3 +361,11 @@ rule(
     documented("Amazon SQS FIFO queue quotas"),
     tested="tests/unit/sim/services/test_sqs_fifo.py::test_in_flight_limit_gives_nothing_more",
 )
+
+rule(
+    725,
+    "fifo-looks-at-120-000",
+    "A FIFO queue looks at its first 120,000 messages to find groups that are free.",
+    documented("Amazon SQS FIFO queue quotas"),
+    tested="tests/unit/sim/services/test_sqs_fifo.py::test_groups_far_back_are_not_looked_at",
+)

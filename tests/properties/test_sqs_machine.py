@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from harness.sim.services import sqs_fifo
 from harness.sim.services.sqs import SqsError
 from tests.budget import examples
 from tests.unit.sim.services.sqs_desk import Desk
@@ -221,11 +222,15 @@ class FifoMachine(Machine):
 
     queue = "q.fifo"
     retention_s = 1_000
+    #: How many messages the queue looks at.
+    looks_at = 120_000
+    #: How often a message is received before it is a dead letter.
+    receives = 4
 
     @initialize()
     def make(self) -> None:
         self.desk = Desk(record_bodies=True)
-        self.desk.with_dead_letters("q.fifo", receives=4, MessageRetentionPeriod=str(self.retention_s))
+        self.desk.with_dead_letters("q.fifo", receives=self.receives, MessageRetentionPeriod=str(self.retention_s))
         self.window: dict[str, int] = {}  # deduplication id -> until when
 
     @rule(group=st.sampled_from("abc"), number=st.sampled_from([1, 2, 5, 5, 70]))
@@ -252,7 +257,7 @@ class FifoMachine(Machine):
     def available(self, group: str) -> list[Copy]:
         """What the group can give: what stands before its first hidden message, dead letters moved away."""
         found: list[Copy] = []
-        for copy in self.live():
+        for copy in self.live()[: self.looks_at]:
             if copy.group == group:
                 if self.hidden(copy):
                     break
@@ -273,7 +278,7 @@ class FifoMachine(Machine):
         for group, copies in groups.items():
             for copy in list(copies):
                 if ids[copy.body] in moved:
-                    assert copy.count == 4
+                    assert copy.count == self.receives
                     copy.gone = True
                     self.fates[copy.body] = "moved"
                     copies.remove(copy)
@@ -290,7 +295,7 @@ class FifoMachine(Machine):
                 current = group
             expected = groups[group].pop(0)
             assert message["Body"] == expected.body, "out of order within the group"
-            assert expected.count < 4, "received more often than the redrive policy allows"
+            assert expected.count < self.receives, "received more often than the redrive policy allows"
             taken.append(expected)
         if len(taken) < limit:
             assert not any(groups.values()), "something was there and not given"
@@ -335,6 +340,22 @@ class FifoMachine(Machine):
         copy.hidden_until = now + seconds * SECOND if seconds else 0
 
 
+class ShortSightedMachine(FifoMachine):
+    """The same where the queue looks at few of its messages, as it does with a backlog beyond its limit."""
+
+    looks_at = 4
+    receives = 1_000  # a dead letter brings another message into sight within the receive that moves it
+
+    @initialize()
+    def make(self) -> None:
+        super().make()
+        self.before = sqs_fifo.LOOKS_AT
+        sqs_fifo.LOOKS_AT = self.looks_at
+
+    def teardown(self) -> None:
+        sqs_fifo.LOOKS_AT = self.before
+
+
 LIMITS = settings(
     max_examples=examples(150),
     stateful_step_count=60,
@@ -347,3 +368,5 @@ TestStandardQueue = StandardMachine.TestCase
 TestStandardQueue.settings = LIMITS
 TestFifoQueue = FifoMachine.TestCase
 TestFifoQueue.settings = LIMITS
+TestShortSightedQueue = ShortSightedMachine.TestCase
+TestShortSightedQueue.settings = settings(LIMITS, max_examples=examples(50))

@@ -2,7 +2,8 @@
 
 A group gives only the messages that stand before its first hidden one. One
 receive takes what it can from one group before it turns to the next, and a
-group that was served goes to the end of the line.
+group that was served goes to the end of the line. Of a long backlog only the
+first 120,000 messages are looked at for groups that are free.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from harness.sim.services.sqs_errors import parameter_reason
 from harness.sim.services.sqs_line import DELAYED, GONE, IN_FLIGHT, VISIBLE, Message
 from harness.sim.services.sqs_queue import IN_FLIGHT_MAX, SECOND, Journal, Queue
 
-__all__ = ["DEDUPLICATION_US", "FifoQueue", "Original"]
+__all__ = ["DEDUPLICATION_US", "LOOKS_AT", "FifoQueue", "Original"]
+
+#: How many of its messages, from the oldest on, a queue looks at to find groups that are free (documented).
+LOOKS_AT = 120_000
 
 #: How long a deduplication id, and a ReceiveRequestAttemptId, is remembered: five minutes.
 DEDUPLICATION_US = 300 * SECOND
@@ -76,6 +80,8 @@ class FifoQueue(Queue):
         self._original_ends: deque[tuple[int, tuple[str | None, str]]] = deque()
         self._attempts: dict[str, tuple[int, list[tuple[Message, int]]]] = {}
         self._attempt_ends: deque[tuple[int, str]] = deque()
+        self._seen = 0  # the last index that is looked at
+        self._within = 0  # messages up to there
         # A later change of the scope was recorded to have no effect, although it reads back changed.
         self.dedup_by_group = False
         super().__init__(name, region, account, tag, now_us, journal)
@@ -110,6 +116,7 @@ class FifoQueue(Queue):
             group = self._groups[name] = _Group(name)
         group.messages.append(message)
         group.live += 1
+        self._look_on()
 
     def _show(self, message: Message) -> None:
         self._leave(message)
@@ -122,9 +129,19 @@ class FifoQueue(Queue):
         if group.queued:
             return
         first = group.first()
-        if first is not None and first.state == VISIBLE:
+        if first is not None and first.state == VISIBLE and first.index <= self._seen:
             group.queued = True
             self._line.append(group)
+
+    def _look_on(self) -> None:
+        """Look at as many messages as may be looked at. Each is passed once, so that the cost stays flat."""
+        while self._within < LOOKS_AT and self._seen < self._indexes:
+            self._seen += 1
+            message = self.messages.get(self._seen)
+            if message is not None:
+                self._within += 1
+                if message.state == VISIBLE:
+                    self._offer(self._groups[message.group or ""])
 
     def _remove(self, message: Message) -> None:
         name = message.group or ""
@@ -135,6 +152,9 @@ class FifoQueue(Queue):
             del self._groups[name]
         else:
             self._offer(group)
+        if message.index <= self._seen:
+            self._within -= 1
+            self._look_on()
 
     def redelay(self, now_us: int) -> None:
         """A changed delay of a FIFO queue holds for messages that wait already."""
@@ -176,7 +196,7 @@ class FifoQueue(Queue):
             place += 1
             if message.state == GONE:
                 continue
-            if message.state != VISIBLE:
+            if message.state != VISIBLE or message.index > self._seen:
                 return
             if self._exhausted(message, now_us):
                 continue
@@ -242,6 +262,8 @@ class FifoQueue(Queue):
         """Forget every message, and the deduplication window with them."""
         self._groups.clear()
         self._line.clear()
+        self._seen = self._indexes
+        self._within = 0
         self._originals.clear()
         self._original_ends.clear()
         self._attempts.clear()

@@ -170,6 +170,29 @@ def test_in_flight_limit_gives_nothing_more(desk: Desk, monkeypatch: pytest.Monk
     assert [len(desk.receive(queue)) for _ in range(3)] == [10, 5, 0]
 
 
+def test_groups_far_back_are_not_looked_at(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first 120,000 messages are looked at for free groups (here 3) [doc, quotas-fifo]."""
+    assert sqs_fifo.LOOKS_AT == 120_000
+    monkeypatch.setattr(sqs_fifo, "LOOKS_AT", 3)
+    queue = desk.queue("q.fifo")
+    fill(desk, queue, "g-1", "g-2", "g-3", "h-1", "i-1")
+    (first,) = desk.receive(queue, 1)
+    assert desk.bodies(queue) == []  # h is free, but three messages of g stand before it
+    desk.delete(queue, first)
+    assert desk.bodies(queue) == ["g-2", "g-3", "h-1"]
+    assert desk.bodies(queue) == []
+
+
+def test_a_poll_wakes_when_a_group_comes_into_sight(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long poll gets a message of a group that is looked at once another message was deleted."""
+    monkeypatch.setattr(sqs_fifo, "LOOKS_AT", 2)
+    queue = desk.queue("q.fifo")
+    fill(desk, queue, "g-1", "g-2", "h-1")
+    first, _ = desk.receive(queue, 2)
+    desk.clock.at(3, lambda: desk.delete(queue, first))
+    assert desk.bodies(queue, WaitTimeSeconds=10) == ["h-1"]
+
+
 def test_many_groups_leave_no_trace(desk: Desk) -> None:
     """Groups whose messages are all deleted are forgotten."""
     queue = desk.queue("q.fifo")
