@@ -14,7 +14,6 @@ from harness import compat
 
 if TYPE_CHECKING:
     from harness.sim.actors import Actor
-    from harness.sim.process import Process
 
 __all__ = ["carried", "courier_name", "name_of"]
 
@@ -26,7 +25,9 @@ _acting_for: contextvars.ContextVar[str | None] = contextvars.ContextVar("harnes
 
 
 def name_of(actor: Actor) -> str:
-    """The name of who acts in *actor*, the current one: ``worker.1``, ``worker.1/Task-3``, ``worker.1/pool-1_0``."""
+    """The name of who acts in *actor*: ``worker.1``, ``worker.1/Task-3``, ``worker.1/pool-1_0``."""
+    if actor.process._kernel.current is not actor:
+        return actor.name
     loop = _get_running_loop()
     if loop is None:
         return _acting_for.get() or actor.name
@@ -41,6 +42,6 @@ def carried(actor: Actor) -> contextvars.Context:
     return context
 
 
-def courier_name(process: Process) -> str:
-    """The name of the next courier of *process*, without the process's."""
-    return f"courier-{process.count('courier') + 1}"
+def courier_name(actor: Actor) -> str:
+    """The name, without the process's, of a courier for who acts in *actor*, the current one: the same as theirs."""
+    return name_of(actor).partition("/")[2] or "courier"

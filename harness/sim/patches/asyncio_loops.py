@@ -30,6 +30,7 @@ from typing import Any
 
 from harness import compat
 from harness.sim import ending, world
+from harness.sim.aside import aside
 from harness.sim.kernel import Kernel
 from harness.sim.patches.local import local
 from harness.sim.patches.refusal import inside_actor, refuse
@@ -103,8 +104,19 @@ def _create_task(self: Any, coro: Any, *, _original: Callable[..., Any] = _base.
     return task
 
 
-class _Policies:
-    """The shim of the function that says which loop runs; a bound method, as the original binds to no instance."""
+_sleep = asyncio.sleep
+
+
+class _Shims:
+    """The shims of functions; bound methods, as the originals bind to no instance."""
+
+    async def sleep(self, delay: float, result: Any = None) -> Any:
+        """``asyncio.sleep``: where a handler is under test, its first sleep is its middle, as ``time.sleep`` is."""
+        run = world.current()
+        marked = run.wires.get("asyncio.sleep") if run is not None else None
+        if marked is not None and marked[0]():
+            await aside(marked[1])
+        return await _sleep(delay, result)
 
     def set_running_loop(self, loop: Any, /) -> None:
         if loop is not None and compat.made_in_c(type(loop)) and inside_actor():
@@ -115,8 +127,9 @@ class _Policies:
         _set_running_loop(loop)
 
 
-_shims = _Policies()
+_shims = _Shims()
 _SET_RUNNING_LOOP = _shims.set_running_loop
+_SLEEP = _shims.sleep
 
 
 class _PolicyLocal(local):
@@ -235,7 +248,7 @@ def _close(kernel: Kernel, loop: Any, thing: Any) -> None:
 
 def pairs() -> list[tuple[object, object]]:
     """Functions to be replaced wherever they are kept."""
-    return [(_set_running_loop, _SET_RUNNING_LOOP)]
+    return [(_set_running_loop, _SET_RUNNING_LOOP), (_sleep, _SLEEP)]
 
 
 def attributes() -> list[tuple[Any, str, object]]:

@@ -135,7 +135,7 @@ class SimulatedSocket:
             for watcher in self.watchers:
                 watcher.changed()
 
-        run.kernel.spawn(actor.process, connect, lines.courier_name(actor.process))
+        run.kernel.spawn(actor.process, connect, lines.courier_name(actor))
 
     def readable(self) -> bool:
         """Whether a read would not wait. A failed connect is told at once."""

@@ -1,8 +1,9 @@
 """Joins unmodified HTTP clients to the run's stubs: cut at the socket.
 
-``requests``, ``urllib3`` and ``http.client`` (so ``urllib.request`` too) open
-a connection to ``<name>.stub.internal`` and get an :class:`HttpSocket`: the
-server's end of HTTP/1.1 over virtual time (TLS is left out). Any other host is refused by the
+``requests``, ``urllib3`` and ``http.client`` (so ``urllib.request`` too), and
+on an event loop ``httpx`` and ``aiohttp``, open a connection to
+``<name>.stub.internal`` and get an :class:`HttpSocket`: the server's end of
+HTTP/1.1 over virtual time (TLS is left out). Any other host is refused by the
 simulation.
 
 One request passes ``dependency.<name>`` before and after its effect:
@@ -18,8 +19,6 @@ One request passes ``dependency.<name>`` before and after its effect:
 from __future__ import annotations
 
 import errno
-import functools
-import ssl
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from harness.sim import world as _world
 from harness.sim.patches import sockets
 from harness.sim.services.http import HttpRequest, HttpResponse
 from harness.sim.verdicts import Answer, Lost, Refused, Reset, Slow, Twist, Verdict
+from harness.sim.wire import tls
 from harness.sim.wire.stream import StreamSocket
 
 if TYPE_CHECKING:
@@ -330,7 +330,7 @@ def install() -> None:
     resolver_before = sockets.set_resolver(resolver)
     _undo.append(lambda: sockets.set_connector(connector_before))
     _undo.append(lambda: sockets.set_resolver(resolver_before))
-    _cut_tls()
+    _undo.append(tls.install())
     try:
         import urllib3.connection
     except ImportError:
@@ -342,20 +342,6 @@ def uninstall() -> None:
     """Give the libraries their own functions back."""
     while _undo:
         _undo.pop()()
-
-
-def _cut_tls() -> None:
-    """``https://`` to a stub is served in plain: the handshake of a connection of ours is left out."""
-    original = ssl.SSLContext.wrap_socket
-
-    @functools.wraps(original)
-    def wrap_socket(self: ssl.SSLContext, sock: Any, *arguments: Any, **named: Any) -> Any:
-        if getattr(sock, "wait_readable", None) is not None:
-            return sock
-        return original(self, sock, *arguments, **named)
-
-    ssl.SSLContext.wrap_socket = wrap_socket  # type: ignore[method-assign]  # the cut
-    _undo.append(lambda: setattr(ssl.SSLContext, "wrap_socket", original))
 
 
 def _cut_wait_for_read(owner: Any) -> None:

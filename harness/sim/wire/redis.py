@@ -147,7 +147,7 @@ class RedisSocket(StreamSocket):
     def _slow(self, verdict: Slow, point: str, rest: list[list[bytes]]) -> bool:
         """The request takes longer to arrive. The client may have given up by then; it takes effect all the same."""
         late_us = round(verdict.seconds * 1_000_000)
-        if self._timeout is None or late_us < self._timeout * 1_000_000:
+        if not self._timeout or late_us < self._timeout * 1_000_000:
             self._kernel.sleep_us(max(1, late_us))
             self._check_writable()
             return True

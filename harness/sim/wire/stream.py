@@ -151,7 +151,7 @@ class StreamSocket:
             self._outbox.append((bytes(data), lines.carried(actor)))
             if not self._carrying:
                 self._carrying = True
-                self._kernel.spawn(actor.process, self._carry, lines.courier_name(actor.process))
+                self._kernel.spawn(actor.process, self._carry, lines.courier_name(actor))
         else:
             self._received(bytes(data))
 
