@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import sys
@@ -14,6 +15,7 @@ from harness.errors import ScenarioError
 from harness.faults.engine import FaultEngine
 from harness.loading import resolve
 from harness.scenario import Scenario, Target
+from harness.sim.aside import aside
 from harness.sim.kernel import Kernel
 
 __all__ = ["HandlerMark"]
@@ -110,6 +112,8 @@ class HandlerMark:
         return names, name
 
     def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.iscoroutinefunction(function):
+            return self._wrap_coroutine(function)
         kernel, engine, record = self._kernel, self._engine, self._record
 
         @functools.wraps(function)
@@ -137,9 +141,46 @@ class HandlerMark:
 
         return handler
 
+    def _wrap_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same for a coroutine function: what strikes it stops its task, not the event loop."""
+        kernel, engine, record = self._kernel, self._engine, self._record
+
+        @functools.wraps(function)
+        async def handler(*args: Any, **kwargs: Any) -> Any:
+            if kernel.current is None:
+                return await function(*args, **kwargs)
+            message, key = self._identify(args, kwargs)
+            began = kernel.now_us
+            record("handler.start", message, key=key)
+            try:
+                with engine.in_handler(key):
+                    await aside(lambda: engine.passing("handler", "before", key))
+                    seconds = self._service_time()
+                    if seconds:
+                        await asyncio.sleep(seconds)
+                    result = await function(*args, **kwargs)
+                    await aside(lambda: engine.passing("handler", "after", key))
+            except BaseException as error:
+                if not kernel.closed:
+                    took = (kernel.now_us - began) / 1_000_000
+                    record("handler.end", message, key=key, outcome="error", error=describe_error(error), took=took)
+                raise
+            if self._effect:
+                record("effect", message, name="handled", key=key, source="handler")
+            record("handler.end", message, key=key, outcome="ok", took=(kernel.now_us - began) / 1_000_000)
+            return result
+
+        return handler
+
+    def _service_time(self) -> float:
+        """How long this message takes, in seconds."""
+        if self._high <= 0:
+            return 0.0
+        return self._low if self._low == self._high else self._random.uniform(self._low, self._high)
+
     def _spend_service_time(self) -> None:
-        if self._high > 0:
-            seconds = self._low if self._low == self._high else self._random.uniform(self._low, self._high)
+        seconds = self._service_time()
+        if seconds:
             self._kernel.sleep_us(max(1, round(seconds * 1_000_000)))
 
     def _identify(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str | None, str | None]:

@@ -8,6 +8,7 @@ from typing import Any
 from harness.history import Event, Writer
 from harness.redact import mask_addresses, redact_text
 from harness.sim.kernel import Kernel
+from harness.sim.lines import name_of
 
 __all__ = ["HistoryRecorder", "describe_error"]
 
@@ -50,7 +51,7 @@ class HistoryRecorder:
         event: dict[str, Any] = {
             "n": n,
             "t": kernel.now_us / 1_000_000,
-            "actor": self.outside if actor is None else actor.name,
+            "actor": self.outside if actor is None else name_of(actor),
             "kind": kind,
         }
         if message is not None:

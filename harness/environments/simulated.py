@@ -39,6 +39,7 @@ from harness.sim.services.timebase import KernelTimebase
 from harness.sim.wire import botocore as botocore_wire
 from harness.sim.wire import http as http_wire
 from harness.sim.wire import redis as redis_wire
+from harness.sim.wire import redis_async as redis_async_wire
 from harness.sim.wire import sqlite as sqlite_wire
 from harness.sim.wire.botocore_moto import MotoServices
 from harness.sim.world import Service
@@ -62,12 +63,14 @@ def install() -> None:
     botocore_wire.install()
     redis_wire.install()
     http_wire.install()
+    redis_async_wire.install()
     sqlite_wire.install()
 
 
 def uninstall() -> None:
     """Take the shims out again."""
     sqlite_wire.uninstall()
+    redis_async_wire.uninstall()
     http_wire.uninstall()
     redis_wire.uninstall()
     botocore_wire.uninstall()
@@ -255,6 +258,7 @@ class SimulatedRun:
         if self._handler is not None:
             self._undo.append(self._handler.uninstall)
             self.kernel.on_sleep = self.engine.middle
+            self.world.wires["asyncio.sleep"] = self.engine.middle_is_due, self.engine.middle
         self._undo.append(self.processes.restore)
         self._undo.append(_silence_last_resort())
         record.outside = "faults"

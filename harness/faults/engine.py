@@ -13,6 +13,7 @@ addition.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from random import Random
 from types import TracebackType
 from typing import Any, Protocol
@@ -182,28 +183,40 @@ def _first_us(candidates: list[_Compiled]) -> int:
 
 
 class _InHandler:
-    """Marks the current actor as being inside the handler, with one message's key."""
+    """Marks whoever runs (an actor, a task of an event loop) as being inside the handler, with one message's key.
 
-    __slots__ = ("_actor", "_before", "_engine", "_key")
+    Tasks that the handler starts, and couriers that act for it, inherit the mark with its context.
+    """
+
+    __slots__ = ("_before", "engine", "key", "middle_is_due")
 
     def __init__(self, engine: FaultEngine, key: str | None) -> None:
-        self._engine = engine
-        self._key = key
+        self.engine = engine
+        self.key = key
+        self.middle_is_due = False
 
     def __enter__(self) -> None:
-        engine = self._engine
-        self._actor = actor = engine.kernel.current
-        self._before = engine.handling.get(actor)
-        engine.handling[actor] = self._key
-        engine.before_middle[actor] = self._key
+        self._before = _inside.get()
+        _inside.set(self)
+        self.middle_is_due = True
+        self.engine.inside += 1
+        self.engine.before_middle += 1
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        engine = self._engine
-        engine.before_middle.pop(self._actor, None)
-        if self._before is None:
-            engine.handling.pop(self._actor, None)
-        else:
-            engine.handling[self._actor] = self._before
+        _inside.set(self._before)
+        self.engine.inside -= 1
+        self.reach_middle()
+
+    def reach_middle(self) -> bool:
+        """True if the middle had not been reached before."""
+        if not self.middle_is_due:
+            return False
+        self.middle_is_due = False
+        self.engine.before_middle -= 1
+        return True
+
+
+_inside: ContextVar[_InHandler | None] = ContextVar("harness_in_handler", default=None)
 
 
 class FaultEngine:
@@ -242,9 +255,9 @@ class FaultEngine:
         self._passable = [one for one in self._faults if one.at_passings]
         self._slots: dict[str, dict[str, _Slot]] = {"before": {}, "middle": {}, "after": {}}
         self._jumped: list[tuple[_Compiled, str]] = []
-        #: The key of the message that each actor handles now, and who has not yet come to the handler's middle.
-        self.handling: dict[Any, str | None] = {}
-        self.before_middle: dict[Any, str | None] = {}
+        #: How many are in the handler now, and how many of them have not yet come to its middle.
+        self.inside = 0
+        self.before_middle = 0
         #: Until when the work of the faults that have struck goes on, as far as it can be told.
         self.disturbed_until_us = 0
         self.latency_us: Callable[[str], int] = latencies.sampler(seeds.stream("latency"))
@@ -292,19 +305,23 @@ class FaultEngine:
         return None
 
     def middle(self) -> None:
-        """The current actor is at its first service call, sleep or point inside the handler, if it is in one.
+        """Whoever runs is at its first service call, sleep or point inside the handler, if it is in one.
 
         Service calls and points say so themselves; the environment calls this
         for sleeps.
         """
-        actor = self.kernel.current
-        if actor in self.before_middle:
-            key = self.before_middle.pop(actor)
-            verdict = self.passing("handler", "middle", key)
+        mark = _inside.get()
+        if mark is not None and mark.engine is self and mark.reach_middle():
+            verdict = self.passing("handler", "middle", mark.key)
             assert verdict is None, "handler and process kinds decide nothing for a wire"
 
+    def middle_is_due(self) -> bool:
+        """Whether ``middle()`` would have something to do."""
+        mark = _inside.get() if self.before_middle else None
+        return mark is not None and mark.engine is self and mark.middle_is_due
+
     def in_handler(self, key: str | None) -> _InHandler:
-        """A context: the current actor is in the handler with the message of this key."""
+        """A context: whoever runs is in the handler with the message of this key."""
         return _InHandler(self, key)
 
     def _open_slot(self, point: str, side: str) -> _Slot:
@@ -317,8 +334,10 @@ class FaultEngine:
         if now_us < slot.wakes_us:
             return None
         actor = self.kernel.current
-        if key is None and self.handling:
-            key = self.handling.get(actor)
+        if key is None and self.inside:
+            mark = _inside.get()
+            if mark is not None and mark.engine is self:
+                key = mark.key
         chosen = self._chosen(slot, actor, now_us, key)
         if not chosen:
             return None
