@@ -28,7 +28,7 @@ from harness.scenario import Scenario
 from harness.sim.kernel import Actor, Kernel, Process
 from harness.sim.lambda_consumer import LambdaConsumer
 
-__all__ = ["Addresses", "Env", "ProcessTable"]
+__all__ = ["Addresses", "Env", "ProcessTable", "takes_argument"]
 
 _FAILURES_MAX = 20  # tracebacks kept of a run
 _SUPERVISOR_US = 1_000_000  # how long after the end of a process its supervisor starts the next
@@ -190,7 +190,7 @@ class ProcessTable:
         self.enter(process)
         target = spec.code
         function = resolve(target, field=f"processes.{spec.name}.target") if isinstance(target, str) else target
-        if _takes_argument(function):
+        if takes_argument(function):
             addresses = self._addresses
             function(Env(process.name, addresses.redis, addresses.queue_url, addresses.http_url))
         else:
@@ -264,7 +264,8 @@ def _environment(
     return environ, compat.environ_data(environ)
 
 
-def _takes_argument(function: Callable[..., object]) -> bool:
+def takes_argument(function: Callable[..., object]) -> bool:
+    """Whether a process's main function wants the environment."""
     if type(function) is FunctionType and not function.__dict__:
         # A plain function, nothing wrapped round it: its code says what inspect.signature would, at once.
         return function.__code__.co_argcount > len(function.__defaults__ or ())

@@ -12,7 +12,7 @@ addition.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
 from random import Random
 from types import TracebackType
@@ -229,6 +229,7 @@ class FaultEngine:
         record: writes events.
         actions: what the environment does.
         latencies: how long service calls take.
+        elsewhere: indexes of faults that something else strikes with; here they have their windows only.
 
     Raises:
         PlanError: an exception class of the plan cannot be imported or made.
@@ -243,6 +244,7 @@ class FaultEngine:
         actions: Actions,
         *,
         latencies: latency.LatencyModel = latency.DEFAULT,
+        elsewhere: Collection[int] = (),
     ) -> None:
         self.plan = plan
         self.kernel = kernel
@@ -252,7 +254,7 @@ class FaultEngine:
         for one in self._faults:
             if "error" in one.parameters:
                 make_error(one.parameters["error"], "", field=f"faults[{one.index}].parameters.error")
-        self._passable = [one for one in self._faults if one.at_passings]
+        self._passable = [one for one in self._faults if one.at_passings and one.index not in elsewhere]
         self._slots: dict[str, dict[str, _Slot]] = {"before": {}, "middle": {}, "after": {}}
         self._jumped: list[tuple[_Compiled, str]] = []
         #: How many are in the handler now, and how many of them have not yet come to its middle.

@@ -11,7 +11,8 @@
 ``GET    /_harness/history``  events as JSON Lines; ``?after=n``, ``?follow=seconds``, ``?header=1``
 ``POST   /_harness/effects``  ``{"name", "key"}`` or an array of them: this happened
 ``POST   /_harness/check``    judge; ``{"invariants": [names], "final": bool}``: final, or is work under way?
-``POST   /_harness/reset``    everything back to empty
+``POST   /_harness/reset``    everything back to empty; answers when that was, by the machine's monotonic clock
+``POST   /_harness/send``     ``{"queue", "body", "key", ...}``: a message of the outside world, past every fault
 ``GET PUT /_harness/settings`` ``{"key": JSON path, "wait_rules": bool}``
 ========================== ==================================================================
 
@@ -22,6 +23,8 @@
 from __future__ import annotations
 
 import json
+import time
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -32,6 +35,7 @@ from harness.faults.plan import FaultPlan
 from harness.net.http_server import Answer, Request, Response
 from harness.servers.server_faults import rules_of, without
 from harness.servers.server_history import specs_named, still_open
+from harness.sim.services.errors import ServiceError
 
 if TYPE_CHECKING:
     from harness.servers.aws_server import AwsServer
@@ -63,6 +67,7 @@ class Control:
             "/_harness/effects": {"POST": self._post_effects},
             "/_harness/check": {"POST": self._check, "GET": self._check},
             "/_harness/reset": {"POST": self._reset},
+            "/_harness/send": {"POST": self._send},
             "/_harness/settings": {"GET": self._settings, "PUT": self._put_settings, "PATCH": self._put_settings},
             "/_localstack/chaos/faults": {
                 "GET": self._rules,
@@ -117,8 +122,30 @@ class Control:
     def _localstack_health(self, request: Request) -> Response:
         return _json({"services": {"sqs": "running", "cloudwatch": "running"}, "edition": "harness"})
 
-    def _reset(self, request: Request) -> None:
+    def _reset(self, request: Request) -> Response:
         self._server.reset()
+        return _json({"monotonic": time.monotonic()})
+
+    def _send(self, request: Request) -> Response:
+        document = _object(request, {"queue", "body", "attributes", "group", "deduplication", "key"})
+        queue, body, key = document.get("queue"), document.get("body"), document.get("key")
+        if not isinstance(queue, str) or not isinstance(body, str):
+            raise UsageError("queue and body must be texts", field="body")
+        if key is not None:
+            self._server.history.keys.learn_body(body, str(key))
+        try:
+            message = self._server.sqs.put(
+                queue,
+                body,
+                attributes=_attributes(document.get("attributes")),
+                group=_text_or_none(document.get("group"), "group"),
+                dedup=_text_or_none(document.get("deduplication"), "deduplication"),
+                key=None if key is None else str(key),
+                origin="workload",
+            )
+        except (ServiceError, KeyError) as error:
+            raise UsageError(f"the message was not accepted: {error}", field="send") from None
+        return _json({"MessageId": message}, 201)
 
     def _settings(self, request: Request) -> Response:
         return _json({"key": self._server.history.keys.path, "wait_rules": self._server.sqs.wait_rules})
@@ -305,6 +332,19 @@ def _text_or_none(value: Any, field: str) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise UsageError(f"must be a text or null, not {value!r}", field=field)
+
+
+def _attributes(value: Any) -> dict[str, Any] | None:
+    """Message attributes, binary ones in base64."""
+    if value is None:
+        return None
+    try:
+        return {
+            name: {key: b64decode(one) if key == "BinaryValue" else one for key, one in attribute.items()}
+            for name, attribute in value.items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UsageError(f"must be as SQS has them: {error}", field="attributes") from None
 
 
 def _number(text: str, field: str, most: float) -> float:

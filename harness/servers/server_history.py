@@ -29,6 +29,7 @@ class Keys:
         self._finder: KeyFinder | None = None
         self.path: str | None = None
         self._by_id: dict[str, str] = {}
+        self._by_body: dict[str, str] = {}
         self.set_path(path)
 
     def set_path(self, path: str | None) -> None:
@@ -39,9 +40,26 @@ class Keys:
     def of_send(self, queue: str, body: str, attributes: Mapping[str, Any]) -> tuple[str | None, str | None]:
         """Key and original id of a message that is sent: ``SqsService.key_of``."""
         original = KeyFinder.original(body) if "originalMessageId" in body else None
+        if original is None and attributes:
+            original = self._original_in(attributes)
         if original is not None and original in self._by_id:
             return self._by_id[original], original
-        return (None if self._finder is None else self._finder.key(body)), original
+        key = None if self._finder is None else self._finder.key(body)
+        return (key if key is not None else self._by_body.get(body)), original
+
+    def _original_in(self, attributes: Mapping[str, Any]) -> str | None:
+        for attribute in attributes.values():
+            text = attribute.get("StringValue")
+            if isinstance(text, str):
+                if text in self._by_id:
+                    return text
+                if "originalMessageId" in text:
+                    return KeyFinder.original(text)
+        return None
+
+    def learn_body(self, body: str, key: str) -> None:
+        """Messages of this body have this key, where their body does not say another one."""
+        self._by_body[body] = key
 
     def learn(self, message: str, key: str) -> None:
         """The message with this id has this key."""
@@ -53,6 +71,7 @@ class Keys:
 
     def clear(self) -> None:
         self._by_id.clear()
+        self._by_body.clear()
 
 
 class ServerHistory:

@@ -1,0 +1,16 @@
+"""The environment "live": the same scenario with real processes, real sockets and real time.
+
+=====================  ==========================================================
+``run.py``             one run: builds it, drives it to its end, takes it apart
+``options.py``         which servers it uses, and how fast the clock runs
+``services.py``        SQS and Redis: started here, or somebody else's by URL
+``network.py``         proxies in front of them, and the faults of the network
+``stubs.py``           the stub HTTP dependencies, with their faults
+``processes.py``       consumers: started, killed, stopped, started again
+``channel.py``         what consumers tell the run, and ask it
+``worker.py``          the main program of a consumer's process
+``clock.py``           real time as a fault engine sees it
+``recorder.py``        events from everywhere, put in order at the end
+``sender.py``          the workload
+=====================  ==========================================================
+"""
