@@ -12,12 +12,13 @@ import importlib.util
 import platform
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from harness.environments import simulated
+from harness.environments.live.options import LiveOptions
 from harness.environments.moto import MotoRun
 from harness.errors import ScenarioError, SimulationError, UsageError
 from harness.faults.model import weaken
@@ -35,6 +36,7 @@ __all__ = ["Options", "header_of", "install", "run", "uninstall"]
 
 _VERSIONS_OF = ("boto3", "botocore", "redis", "fakeredis", "greenlet", "hypothesis", "moto")
 _ENVIRONMENTS: dict[str, type[simulated.SimulatedRun]] = {"memory": simulated.SimulatedRun, "moto": MotoRun}
+_NEEDS: dict[str, tuple[str, ...]] = {"moto": ("moto",), "live": ("toxiproxy", "httptools", "cbor2")}
 _installed = False
 
 
@@ -64,7 +66,7 @@ class Options:
     first violation; *durable* writes each event at once; *judge* = False
     leaves judging to the caller. A run ends as error after *max_steps* steps
     of the kernel, after *max_instant_steps* at one virtual instant, and after
-    *watchdog_seconds* of real time without a step.
+    *watchdog_seconds* of real time without a step. *live* says which servers a live run uses.
     """
 
     tape: Sequence[int] | None = None
@@ -74,6 +76,7 @@ class Options:
     max_steps: int = 50_000_000
     max_instant_steps: int = 1_000_000
     watchdog_seconds: float = 10.0
+    live: LiveOptions = field(default_factory=LiveOptions)
 
 
 def run(
@@ -101,6 +104,8 @@ def run(
     left_out = _left_out(scenario, backend)
     if left_out:
         return _empty(scenario, plan, seed, backend, left_out)
+    if backend == "live":
+        return _run_live(scenario, plan, seed, Path(out) if out is not None else None, options)
     install()
     validate(plan, scenario, backend)
     return _run_simulated(scenario, plan, seed, backend, Path(out) if out is not None else None, options)
@@ -109,12 +114,10 @@ def run(
 def _left_out(scenario: Scenario, backend: str) -> str:
     """Why *scenario* cannot run on *backend* here; "" if it can."""
     if backend not in ("memory", "moto", "live"):
-        raise ScenarioError(f"is {backend!r}", field="backend", remedy="Choose memory or moto")
+        raise ScenarioError(f"is {backend!r}", field="backend", remedy="Choose memory, moto or live")
     if backend not in scenario.backends:
         return f"it does not name the backend {backend!r} (backends={list(scenario.backends)})"
-    if backend == "live":
-        return f"this version cannot run the backend {backend!r}"
-    needs = dict.fromkeys((*scenario.needs, *(("moto",) if backend == "moto" else ())))
+    needs = dict.fromkeys((*scenario.needs, *_NEEDS.get(backend, ())))
     missing = [name for name in needs if importlib.util.find_spec(name) is None]
     if missing:
         return f"it needs {', '.join(missing)}, which is not installed (pip install {' '.join(missing)})"
@@ -282,6 +285,44 @@ def _run_simulated(
         sentence=scenario.sentence,
         command=_command(scenario, seed, backend),
         **(_figures(scenario, judge, sum(simulation.engine.strikes()) > 0) if options.judge else {}),
+    )
+
+
+def _run_live(scenario: Scenario, plan: FaultPlan, seed: int, out: Path | None, options: Options) -> Result:
+    """Run with real processes and sockets; the history is written when it is complete."""
+    from harness.live_runner import run_live
+
+    validate(plan, scenario, "live")
+    specs, weakened = weaken(tuple(scenario.invariants or ()), plan.to_json())
+    header = header_of(scenario, plan, seed, "live", specs, weakened)
+    path = None if out is None else out / scenario.name / "history.jsonl"
+    writer = _open(path, header, options)
+    try:
+        outcome = run_live(scenario, plan, seed, specs, header, options.live)
+        if writer is not None:
+            for event in outcome.events:
+                writer.write(event)
+    finally:
+        if writer is not None:
+            writer.close()
+    return Result(
+        scenario=scenario.name,
+        verdict=outcome.verdict,
+        seed=seed,
+        backend="live",
+        history=History(header, outcome.events),
+        verdicts=outcome.verdicts,
+        faults=outcome.faults,
+        simulated_seconds=outcome.seconds,
+        wall_seconds=outcome.wall_seconds,
+        history_file=path,
+        unstruck=outcome.unstruck,
+        weakened=weakened,
+        notes=outcome.notes,
+        reason=outcome.reason,
+        sentence=scenario.sentence,
+        command=_command(scenario, seed, "live"),
+        **_figures(scenario, outcome.judge, outcome.strikes > 0),
     )
 
 
