@@ -397,7 +397,7 @@ class Scenario:
 
     def _check_targets(self) -> None:
         functions = [process.name for process in self.processes if not isinstance(process.code, str)]
-        for reason, needed in (("isolate", self.isolate), ("preempt", self.preempt), ("live", "live" in self.backends)):
+        for reason, needed in (("isolate", self.isolate), ("preempt", self.preempt)):
             _require(
                 not (needed and functions),
                 self.name,
