@@ -20,8 +20,10 @@ SCENARIOS = [
 ]
 #: Those that take less than a second of CPU on moto; the others run in nightly.
 QUICK = {
+    "claim-check-in-s3",
     "clock-an-hour-off",
     "delete-answer-lost",
+    "idempotency-in-dynamodb",
     "killed-between-dead-letter-and-delete",
     "malformed-and-oversized",
     "poison-message-among-good-ones",

@@ -15,7 +15,7 @@ from harness.errors import InvariantViolated
 from harness.faults.plan import Fault
 from harness.loading import load
 from harness.scenario import Process, Scenario
-from tests.systems import broken
+from tests.systems import aws_services, broken
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "scenarios"
 
@@ -118,6 +118,15 @@ TWINS = [
     Twin("degradation-under-overload", broken.degrades_without_hysteresis, "no-flapping", "degradation.level"),
     Twin("retry-storm-with-budget", broken.retries_without_a_budget, "not-metastable", "fault.end"),
     Twin("botocore-retries-alone", broken.dies_of_the_first_error, "not-stuck", "send"),
+    Twin(
+        "claim-check-in-s3",
+        aws_services.drops_what_it_cannot_fetch,
+        "no-message-loss",
+        "delete",
+        {"handler": aws_services.charges},
+    ),
+    Twin("idempotency-in-dynamodb", aws_services.writes_what_it_read, "effects-once", "effect"),
+    Twin("region-down-fail-over", aws_services.remembers_in_each_region, "effects-once", "effect"),
 ]
 
 
