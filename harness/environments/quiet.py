@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from harness.environments.recorder import HistoryRecorder
 from harness.history import Event
-from harness.scenario import Scenario
+from harness.scenario import Process, Queue, Scenario
+from harness.sim.lambda_consumer import LambdaConsumer
 
 __all__ = ["QuietPeriod"]
 
 
+def _lambda_s(scenario: Scenario, process: Process) -> float:
+    """What a Lambda function adds to the quiet period, in seconds."""
+    if not isinstance(process.target, LambdaConsumer):
+        return 0.0
+    queue = next(one for one in scenario.queues if isinstance(one, Queue) and one.name == process.queue)
+    more = max(0, (queue.max_receives or 0) - 3)
+    return more * queue.visibility_timeout + process.target.window + process.target.timeout
+
+
 class QuietPeriod:
     """3 x the longest visibility timeout + the longest recovery timeout + the longest backoff.
+
+    With Lambda functions also their window and timeout, and for a queue with
+    more than 3 max receives a visibility timeout for each more: a mapping
+    leaves a failed message hidden until its time is over, each time.
 
     Recovery timeouts and backoffs are those that were observed: a breaker
     or a policy nobody saw adds nothing. What is still queued or in flight
@@ -21,6 +35,7 @@ class QuietPeriod:
         self.visibility_s = max((queue.visibility_timeout for queue in scenario.queues), default=30.0)
         self.recovery_s = 0.0
         self.backoff_s = 0.0
+        self.lambda_s = max((_lambda_s(scenario, process) for process in scenario.processes), default=0.0)
         self.last_disturbance_us = 0
         record.tap("breaker.created", self._breaker)
         record.tap("retry.sleep", self._sleep)
@@ -29,7 +44,7 @@ class QuietPeriod:
     @property
     def seconds(self) -> float:
         """The length of the quiet period, as far as is known now."""
-        return 3 * self.visibility_s + self.recovery_s + self.backoff_s
+        return 3 * self.visibility_s + self.recovery_s + self.backoff_s + self.lambda_s
 
     @property
     def us(self) -> int:

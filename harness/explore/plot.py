@@ -26,6 +26,8 @@ ABOUT_A_MESSAGE = frozenset(
         "handler.end",
     }
 )
+#: Kinds that are about a batch of messages, which a Lambda function was given or not.
+ABOUT_A_BATCH = frozenset({"lambda.invoke", "lambda.answer", "lambda.throttled", "lambda.filtered"})
 #: Kinds that are about a process: they belong to a finding if the process had the message then.
 ABOUT_A_PROCESS = frozenset({"process.crash", "process.sigterm", "process.pause", "process.exit", "thread.error"})
 
@@ -146,6 +148,14 @@ def _follow(history: History, key: str, evidence: frozenset[int]) -> list[Event]
                 found.append(event)
                 if kind == "receive":
                     holders.add(process_of(actor))
+        elif kind in ABOUT_A_BATCH:
+            sandbox = event.get("sandbox", actor)
+            focus[sandbox] = False
+            if not messages.isdisjoint(event["messages"]):
+                found.append(event)
+                if kind == "lambda.invoke":
+                    focus[sandbox] = True
+                    holders.add(sandbox)
         elif kind in ("fault.strike", "call.failed"):
             if mine or focus.get(actor, False) or (event["n"] in evidence):
                 found.append(event)

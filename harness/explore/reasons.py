@@ -78,6 +78,19 @@ def _killed_between(plot: Plot, first: int, second: int) -> str:
     return ""
 
 
+def _batch_came_back(plot: Plot, first: int, second: int) -> str:
+    """A Lambda function did not delete what it had handled: its batch failed as a whole."""
+    for event in plot.between(first, second, "lambda.answer"):
+        function = f"function {event.get('function')}"
+        if event.get("outcome") == "timeout":
+            return f"{function} ran into its timeout after it had done the work, so the queue delivered the batch again"
+        if event.get("outcome") == "malformed":
+            return f"the answer of {function} was malformed ({event.get('error')}), so the whole batch came again"
+        if event.get("outcome") == "error":
+            return f"{function} failed ({event.get('error')}), so its whole batch came again, done or not"
+    return ""
+
+
 def _delete_failed(plot: Plot, first: int, second: int) -> str:
     for event in plot.between(first, second, "fault.strike"):
         point = str(event.get("point", ""))
@@ -148,6 +161,7 @@ def _sent_twice(plot: Plot, first: int, second: int) -> str:
 
 _WHY_TWICE: tuple[Reason, ...] = (
     _answer_lost,
+    _batch_came_back,
     _killed_between,
     _delete_failed,
     _paused,
@@ -170,6 +184,9 @@ def _lost(plot: Plot) -> str:
     if not deletes:
         return ""
     delete = deletes[-1]
+    by_lambda = [event for event in plot.of("lambda.answer", "lambda.filtered") if event["n"] < delete["n"]]
+    if by_lambda:
+        return _given_away(by_lambda[-1])
     worker = process_of(delete["actor"])
     failed = [event for event in plot.of("handler.end") if event["n"] < delete["n"] and event.get("outcome") == "error"]
     if failed:
@@ -185,6 +202,16 @@ def _lost(plot: Plot) -> str:
     if not plot.of("handler.start", "handler.end"):
         return f"{worker} deleted the message and did nothing for it"
     return f"{worker} deleted the message although nothing had happened for it"
+
+
+def _given_away(event: Event) -> str:
+    """Why Lambda deleted a message for which nothing had happened."""
+    function = f"function {event.get('function')}"
+    if event["kind"] == "lambda.filtered":
+        return f"the filters of {function} did not let it through ({event.get('reason')}), and Lambda deleted it unread"
+    if event.get("outcome") == "partial":
+        return f"{function} reported others of the batch as failed and not this one, so Lambda deleted it"
+    return f"{function} ended without an error, so Lambda deleted the whole batch, whatever had come of it"
 
 
 def _failed(strike: Event, worker: str) -> str:

@@ -200,6 +200,8 @@ def _place(point: str) -> str:
         )
     if point.startswith("point."):
         return f"at {point.partition('.')[2]}"
+    if point.startswith("lambda."):
+        return f"at the {'end' if side == 'after' else 'start'} of a call of function {name.partition('.')[2]}"
     return f"just after its {call(name)} had taken effect" if side == "after" else f"just before its {call(name)}"
 
 
@@ -221,6 +223,46 @@ def _handler_end(event: Event, plot: Plot) -> str:
     if event.get("outcome") == "ok":
         return f"the handler of {_who(event)} was done"
     return f"the handler of {_who(event)} failed: {event.get('error')}"
+
+
+# Lambda
+
+
+def _function(event: Event) -> str:
+    return f"function {event.get('function')}"
+
+
+def _invoke(event: Event, plot: Plot) -> str:
+    others = len(event.get("messages") or ()) - 1
+    beside = f" and {others} more" if others > 0 else ""
+    how = ", a cold start" if event.get("cold") else ""
+    return f"Lambda called {_function(event)} with it{beside} (in {event.get('sandbox')}{how})"
+
+
+_ANSWERS = {
+    "success": "succeeded, so that Lambda deletes the whole batch",
+    "timeout": "ran into its timeout and was killed, so that Lambda deletes nothing of the batch",
+    "crash": "died, so that Lambda deletes nothing of the batch",
+}
+
+
+def _answer(event: Event, plot: Plot) -> str:
+    outcome, error = str(event.get("outcome")), event.get("error")
+    known = _ANSWERS.get(outcome)
+    if known is not None:
+        return f"{_function(event)} {known}"
+    if outcome == "partial":
+        mine = {other.get("message") for other in plot.of("receive")}
+        named = not mine.isdisjoint(event.get("failed") or ())
+        return f"{_function(event)} {'reported it as failed' if named else 'reported others of its batch as failed'}"
+    if outcome == "malformed":
+        return f"{_function(event)} gave an answer that Lambda takes for a failure of the whole batch: {error}"
+    return f"{_function(event)} failed ({error}), so that Lambda deletes nothing of the batch"
+
+
+def _throttled(event: Event, plot: Plot) -> str:
+    then = "tries again" if event.get("again") else "gives the batch up, its receive spent"
+    return f"Lambda's call of {_function(event)} came to nothing ({event.get('reason')}); it {then}"
 
 
 def _exit(event: Event, plot: Plot) -> str:
@@ -257,6 +299,12 @@ _TELLERS: Mapping[str, Callable[[Event, Plot], str]] = {
     "process.pause": lambda event, plot: f"{event.get('process')} stood still until {event.get('until')} s",
     "process.exit": _exit,
     "process.start": lambda event, plot: f"{event.get('process')} started again and remembered nothing",
+    "lambda.invoke": _invoke,
+    "lambda.answer": _answer,
+    "lambda.throttled": _throttled,
+    "lambda.filtered": lambda event, plot: (
+        f"the filters of {_function(event)} did not let it through ({event.get('reason')}): Lambda deletes it unread"
+    ),
     "breaker.transition": lambda event, plot: (
         f"breaker {event.get('breaker')} went from {event.get('from')} to {event.get('to')} ({event.get('reason')})"
     ),

@@ -351,6 +351,15 @@ _DEAD_LETTER_ROWS: tuple[Weakening, ...] = (
         parameters={"excused": _NO_ATTEMPT},
     ),
     Weakening(
+        name="receives that come to nothing",
+        invariants=("tried-before-dead-lettered",),
+        under=(_kinds("process", "crash", "sigterm", "pause"), _kinds("aws"), _kinds("sqs"), _kinds("network")),
+        to="not judged",
+        why="SQS counts a delivery also where its answer was lost on its way, or whoever had it died before he looked "
+        "at it; how often that happens is up to the faults.",
+        plan=_plan(_fault("aws.sqs.ReceiveMessage", "timeout", side="after", start=10, end=300)),
+    ),
+    Weakening(
         name="replay cut in the middle",
         invariants=("replay-once",),
         under=(_kinds("process", "crash", "sigterm", "pause"), _kinds("aws"), _kinds("sqs"), _kinds("network")),

@@ -53,7 +53,12 @@ _LAYERS = (
         "Workload: `workload.QUEUE`",
         "What the outside world sends; strikes in decoding, before any handler.",
     ),
-    ("handler", "Handler: `handler`, or any point", "The code that works on a message."),
+    (
+        "handler",
+        "Handler: `handler`, `lambda.NAME`, or any point",
+        "The code that works on a message. `lambda.NAME` is a call of the Lambda function of that name, in its sandbox; "
+        "the request to invoke it, which Lambda makes, is `aws.lambda.Invoke`.",
+    ),
     ("aws", "AWS: `aws.SERVICE.OPERATION`", "Every botocore operation of every service."),
     ("sqs", "SQS besides: `aws.sqs.OPERATION`", "What SQS may do without anything being broken."),
     ("redis", "Redis: `redis.COMMAND`", "`redis.CONNECT` is the making of a connection."),
@@ -63,7 +68,11 @@ _LAYERS = (
         "Network: `network.NAME`",
         "What stands behind a proxy: `sqs`, `redis`, or a dependency. The side follows from `stream`.",
     ),
-    ("process", "Process: `process.NAME`, or any point", "A process with all its threads."),
+    (
+        "process",
+        "Process: `process.NAME`, or any point",
+        "A process with all its threads; of a Lambda function every sandbox, idle or not.",
+    ),
     ("clock", "Clock: `clock.NAME`", "A process's wall clock; never its monotonic clock."),
 )
 

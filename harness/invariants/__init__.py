@@ -14,7 +14,8 @@ invariant means stands in one line at the top of its class:
 * :mod:`~harness.invariants.liveness`: not stuck
 * :mod:`~harness.invariants.breaker`: circuit breakers
 * :mod:`~harness.invariants.backoff`: retries, waits, deadlines, budgets, herds
-* :mod:`~harness.invariants.dead_letter`: poison, envelopes, replay
+* :mod:`~harness.invariants.dead_letter`: poison, envelopes, replay; :mod:`~harness.invariants.untried`: dead letters
+  that nobody tried
 * :mod:`~harness.invariants.degradation`: degradation
 * :mod:`~harness.invariants.recovery`, :mod:`~harness.invariants.amplification`: after the fault
 * :mod:`~harness.invariants.monitoring`: errors counted, alarms
@@ -43,6 +44,7 @@ from harness.invariants import (
     liveness,
     monitoring,
     recovery,
+    untried,
 )
 from harness.invariants.base import Invariant, Spec, Verdict, make_spec
 from harness.invariants.recovery import bound
@@ -91,6 +93,7 @@ __all__ = [
     "rests_on",
     "retry_budget",
     "throughput_returns",
+    "tried_before_dead_lettered",
 ]
 
 
@@ -261,6 +264,11 @@ def replay_once() -> Spec:
     return make_spec(dead_letter.ReplayOnce)
 
 
+def tried_before_dead_lettered() -> Spec:
+    """SQS moves no message to a dead-letter queue that no handler and no Lambda function was ever given."""
+    return make_spec(untried.TriedBeforeDeadLettered)
+
+
 # After the fault
 
 
@@ -421,6 +429,7 @@ _FACTORIES: Mapping[str, Callable[..., Spec]] = {
         envelope_complete,
         not_processed_and_dead_lettered,
         replay_once,
+        tried_before_dead_lettered,
         recovers_within,
         backlog_drains,
         throughput_returns,
@@ -453,6 +462,7 @@ _CLASSES: Mapping[str, type[Invariant]] = {
         breaker,
         backoff,
         dead_letter,
+        untried,
         recovery,
         degradation,
         amplification,

@@ -187,7 +187,8 @@ class NoMessageLoss(LedgerInvariant):
 class AtLeastOnce(LedgerInvariant):
     """Every source message takes effect at least once by the end of the run, unless it was given up on record.
 
-    On record = it is dead-lettered or quarantined, or its retention ran out.
+    On record = it is dead-lettered or quarantined, its retention ran out, or
+    a filter of a Lambda function does not let it through.
     Stronger than no-message-loss: a message that is still queued, or was
     never delivered, counts too.
     """
@@ -206,7 +207,8 @@ class AtLeastOnce(LedgerInvariant):
         missing = [
             entry
             for entry in sources
-            if entry.effects <= 0 and not (entry.undone_n or entry.dead or entry.quarantined or entry.expired_n)
+            if entry.effects <= 0
+            and not (entry.undone_n or entry.dead or entry.quarantined or entry.expired_n or entry.filtered_n)
         ]
         if not missing:
             return self.holds(f"each of {plural(len(sources))} took effect at least once or was given up on record")

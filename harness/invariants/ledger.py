@@ -37,6 +37,7 @@ class Entry:
         "effect_n",
         "effects",
         "expired_n",
+        "filtered_n",
         "gone_n",
         "how",
         "key",
@@ -65,13 +66,14 @@ class Entry:
         self.undone_n = 0  # the last effect.lost
         self.gone_n = 0  # the last copy that went
         self.expired_n = 0
+        self.filtered_n = 0  # a filter that the user wrote does not let it through
         self.dead_n = 0  # the last entry into a dead-letter queue
         self.quarantine_n = 0
 
     @property
     def lost(self) -> bool:
-        """All copies are gone and nothing shows for it: no effect, quarantine, or end of retention."""
-        return not (self.live or self.effects > 0 or self.quarantined or self.expired_n)
+        """All copies are gone and nothing shows for it: no effect, quarantine, filter, or end of retention."""
+        return not (self.live or self.effects > 0 or self.quarantined or self.expired_n or self.filtered_n)
 
 
 class Duplicate(NamedTuple):
@@ -182,6 +184,7 @@ class Ledger(Book):
             "effect.lost": self._on_effect_lost,
             "quarantine": self._on_quarantine,
             "release": self._on_release,
+            "lambda.filtered": self._on_filtered,
             "fault.end": self._on_fault_end,
             "fault.strike": self._on_fault_end,
             "process.start": self._on_process_start,
@@ -384,6 +387,14 @@ class Ledger(Book):
         entry = self._entry_of(event)
         if entry is not None:
             entry.quarantined = 0
+
+    def _on_filtered(self, event: Event) -> None:
+        """A filter drops messages: as it was meant to, unless it cannot read them."""
+        if not event.get("by_format"):
+            for message in event["messages"]:
+                copy = self.copies.get(message)
+                if copy is not None:
+                    copy.entry.filtered_n = event["n"]
 
     # -- when the faults were over
 

@@ -57,7 +57,7 @@ def count(ledger: Ledger) -> MessageCounts:
         dead += entry.dead > 0
         quarantined += entry.quarantined > 0
         if not handled and not entry.live:
-            if entry.quarantined:
+            if entry.quarantined or entry.filtered_n:
                 continue
             if entry.expired_n:
                 expired += 1

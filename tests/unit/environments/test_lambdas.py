@@ -11,6 +11,7 @@ import pytest
 
 from harness import LambdaConsumer, Process, invariants
 from harness.errors import PlanError
+from harness.explore.story import tell
 from harness.history import Event
 from harness.result import Result
 from harness.sim_fixture import Sim
@@ -41,7 +42,7 @@ def run(
     sim.send(made, bodies or [{"order_id": n} for n in range(orders)], **{"key": "$.order_id", **(send or {})})
     for target_, kind, extra in faults:
         sim.inject(target_, kind, **extra)
-    sim.set(invariants=[invariants.no_message_loss()], **(fields or {}))
+    sim.set(**{"invariants": [invariants.no_message_loss()], **(fields or {})})
     return sim.run(judge=False)
 
 
@@ -410,6 +411,16 @@ def test_filtered_messages_are_deleted_unread() -> None:
     (filtered,) = of(result, "lambda.filtered")
     assert filtered["by_format"] is False
     assert len(of(result, "delete")) == 2
+    assert result.verdict == "passed"  # the filter says that nothing is to be done for it
+
+
+def test_a_filter_that_cannot_read_a_message_loses_it() -> None:
+    """A body of the other format is dropped too, which nobody meant: the message counts as lost."""
+    bodies = [{"order_id": 0, "kind": "order"}, "order 1 of kind order"]
+    result = run("charges_all", bodies=bodies, filters=[{"body": {"kind": ["order"]}}], send={"key": None})
+    assert [event["by_format"] for event in of(result, "lambda.filtered")] == [True]
+    assert result.messages.lost == 1
+    assert result.verdict == "failed"
 
 
 def test_a_fifo_queue_gives_one_batch_of_a_group_at_a_time() -> None:
@@ -551,6 +562,51 @@ def test_the_header_names_the_function_and_its_settings() -> None:
     assert process["target"] == f"{MODULE}:charges_all"
     assert process["queue"] == "orders"
     assert process["lambda"]["batch_size"] == 5
+
+
+@pytest.mark.parametrize(
+    ("handler", "settings", "invariant", "line", "because"),
+    [
+        (
+            "takes_four_seconds",
+            {"timeout": 3},
+            invariants.effects_once(),
+            "function fn ran into its timeout and was killed",
+            "function fn ran into its timeout after it had done the work",
+        ),
+        (
+            "raises_on_seven",
+            {"batch_size": 10},
+            invariants.effects_once(),
+            "function fn failed (ValueError: order 7 cannot be read), so that Lambda deletes nothing of the batch",
+            "its whole batch came again, done or not",
+        ),
+        (
+            "reports_seven",
+            {},
+            invariants.no_message_loss(),
+            "Lambda called function fn with it and 9 more (in fn.1, a cold start)",
+            "function fn ended without an error, so Lambda deleted the whole batch",
+        ),
+    ],
+)
+def test_a_story_tells_what_lambda_did(
+    handler: str, settings: dict[str, Any], invariant: Any, line: str, because: str
+) -> None:
+    """A finding names the call, its answer and what Lambda made of it."""
+    result = run(
+        handler,
+        10,
+        queue={"dead_letter": "dlq", "max_receives": 2},
+        send={"per_second": None},
+        fields={"invariants": [invariant]},
+        **settings,
+    )
+    (verdict,) = result.verdicts
+    assert verdict.status == "violated"
+    story = tell(result.history, verdict)
+    assert line in str(story)
+    assert because in story.because
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:

@@ -52,6 +52,7 @@ def test_names_are_the_published_ones() -> None:
         "envelope-complete",
         "not-processed-and-dead-lettered",
         "replay-once",
+        "tried-before-dead-lettered",
         "recovers-within",
         "backlog-drains",
         "throughput-returns",
