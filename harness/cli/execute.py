@@ -36,6 +36,7 @@ class Job:
     verify: bool = False
     draw: bool = True
     objectives: Mapping[str, Any] | None = None
+    live: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # which servers a live run uses
     again: str = ""  # the command that repeats exactly this run
 
     def to_json(self) -> dict[str, Any]:
@@ -73,6 +74,7 @@ def execute(scenario: Scenario, job: Job) -> dict[str, Any]:
         UsageError: the scenario or its plan is wrong.
     """
     from harness import runner
+    from harness.environments.live.options import LiveOptions
 
     folder = Path(job.folder)
     with redirect_stdout(sys.stderr):
@@ -82,7 +84,7 @@ def execute(scenario: Scenario, job: Job) -> dict[str, Any]:
                 seed=job.seed,
                 backend=job.backend,
                 out=folder,
-                options=runner.Options(durable=job.durable),
+                options=runner.Options(durable=job.durable, live=LiveOptions(**job.live)),
             )
         except EnvironmentFailed as error:
             return failed(job, str(error), scenario.sentence)

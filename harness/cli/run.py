@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness import config as settings
+from harness.cli.live_options import live_options, live_options_given
 from harness.cli.options import json_option, output_file, seed_option, write_file
 from harness.errors import UsageError
 
@@ -43,6 +44,7 @@ class _Asked:
     allow_inconclusive: bool
     json: str | None
     junit: str | None
+    live: Mapping[str, Any]
 
 
 @click.command("run")
@@ -57,8 +59,9 @@ class _Asked:
 @click.option("--catalogue", is_flag=True, help="The built-in catalogue, whatever else is here.")
 @click.option("--allow-inconclusive", is_flag=True, default=None, help="Exit 0 if nothing is worse than inconclusive.")
 @click.option("--durable", is_flag=True, help="Write each event of the history at once.")
+@live_options
 def command(names: tuple[str, ...], json: str | None, junit: str | None, **given: Any) -> int:
-    """Run scenarios in simulation, show a table of verdicts, and write a report.
+    """Run scenarios in simulation or live, show a table of verdicts, and write a report.
 
     Without a NAME or PATH: the folders of `scenarios` under [tool.harness] (./scenarios if it is there), else the
     built-in catalogue.
@@ -100,6 +103,7 @@ def _ask(names: tuple[str, ...], json: str | None, junit: str | None, given: Map
         allow_inconclusive=choose("allow_inconclusive"),
         json=json,
         junit=junit,
+        live=live_options_given(given, given["backend"] or found.backend),
     )
 
 
@@ -152,6 +156,7 @@ def _jobs(scenarios: Sequence[Selected], asked: _Asked, folder: ReportFolder) ->
             verify=asked.verify,
             objectives=one.scenario.objectives.to_json() if one.scenario.objectives else None,
             again=_again(one, asked),
+            live=asked.live,
         )
         for one in scenarios
     ]
@@ -160,7 +165,8 @@ def _jobs(scenarios: Sequence[Selected], asked: _Asked, folder: ReportFolder) ->
 def _again(one: Selected, asked: _Asked) -> str:
     """The command that repeats exactly one run."""
     backend = "" if asked.backend == "memory" else f" --backend {asked.backend}"
-    return f"harness run {shlex.quote(one.argument)} --seed {asked.seed}{backend}"
+    live = "".join(f" --{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in asked.live.items())
+    return f"harness run {shlex.quote(one.argument)} --seed {asked.seed}{backend}{live.replace(' True', '')}"
 
 
 def _in_order(
