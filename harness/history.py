@@ -37,7 +37,8 @@ KINDS: dict[str, str] = {
     "run.start": "the run began",
     "run.quiet": "the last send and the last fault are over: the quiet period begins; `until`",
     "run.end": "the run is over; `reason` (quiet, violation, deadlock, runaway, stalled, interrupted, error), "
-    "`queues` {name: {visible, in_flight, delayed}}, `points` {point: {passed, struck}}, `steps`",
+    "`queues` {name: {visible, in_flight, delayed}}, `points` {point: {passed, struck}}, `steps`, and with pre-emption "
+    "`preempt` {level, passed, and how often an actor was held up: calls, statements}",
     # delivery
     "send": "a message was accepted by a queue; `queue`, `bytes`, `origin` (workload or process), `body` or "
     "`length` and `digest`, `original` (id of the message that this one carries on, where known), `group`, `delay`",
@@ -82,6 +83,8 @@ KINDS: dict[str, str] = {
     "process.pause": "a process stopped running; `process`, `until` (seconds)",
     "process.resume": "a paused process runs again; `process`",
     "thread.error": "a thread ended by an exception; `error`",
+    "preempt": "an actor was held up inside a block of rewritten code; `where` (module:line), `level` (calls, "
+    "statements), `seconds`",
     "clock.jump": "a process's wall clock was moved; `process`, `seconds`, `offset`",
     "clock.drift": "a process's wall clock runs at another speed; `process`, `rate`",
     # components, as listeners saw them

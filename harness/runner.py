@@ -29,8 +29,10 @@ from harness.invariants.judge import Judge
 from harness.invariants.recovery import recovery_of
 from harness.result import Result, overall
 from harness.scenario import Process, Scenario
+from harness.sim import preempt as preemption
 from harness.sim import real
 from harness.sim.lambda_consumer import LambdaConsumer
+from harness.sim.preempt import Level
 
 __all__ = ["Options", "header_of", "install", "run", "uninstall"]
 
@@ -64,7 +66,9 @@ class Options:
 
     *tape* is a recorded schedule to follow; *stop_early* ends the run at the
     first violation; *durable* writes each event at once; *judge* = False
-    leaves judging to the caller. A run ends as error after *max_steps* steps
+    leaves judging to the caller. *preempt* rewrites the scenario's modules of
+    that name so that they give way inside their blocks, at the level
+    ``calls`` or ``statements`` (:mod:`harness.sim.preempt`). A run ends as error after *max_steps* steps
     of the kernel, after *max_instant_steps* at one virtual instant, and after
     *watchdog_seconds* of real time without a step. *live* says which servers a live run uses.
     """
@@ -73,6 +77,7 @@ class Options:
     stop_early: bool = False
     durable: bool = False
     judge: bool = True
+    preempt: Level | None = None
     max_steps: int = 50_000_000
     max_instant_steps: int = 1_000_000
     watchdog_seconds: float = 10.0
@@ -106,6 +111,8 @@ def run(
         return _empty(scenario, plan, seed, backend, left_out)
     if backend == "live":
         return _run_live(scenario, plan, seed, Path(out) if out is not None else None, options)
+    if options.preempt is not None:
+        preemption.check(scenario.preempt, options.preempt, scenario.name)
     install()
     validate(plan, scenario, backend)
     return _run_simulated(scenario, plan, seed, backend, Path(out) if out is not None else None, options)
@@ -225,9 +232,10 @@ def _lambda(process: Process) -> dict[str, Any]:
     return {"queue": process.queue, "lambda": process.target.to_json()}
 
 
-def _command(scenario: Scenario, seed: int, backend: str) -> str:
+def _command(scenario: Scenario, seed: int, backend: str, preempt: str | None = None) -> str:
     where = f" {scenario.file}" if scenario.file else f" {scenario.name}"
     suffix = "" if backend == "memory" else f" --backend {backend}"
+    suffix += "" if preempt is None else f" --preempt {preempt}"
     return f"harness run{where} --seed {seed}{suffix}"
 
 
@@ -236,6 +244,8 @@ def _run_simulated(
 ) -> Result:
     specs, weakened = weaken(tuple(scenario.invariants or ()), plan.to_json())
     header = header_of(scenario, plan, seed, backend, specs, weakened)
+    if options.preempt is not None:
+        header["preempt"] = {"level": options.preempt, "modules": list(scenario.preempt)}
     judge = Judge(specs, header)
     began = real.perf_counter()
     path = None if out is None else out / scenario.name / "history.jsonl"
@@ -251,6 +261,7 @@ def _run_simulated(
         max_steps=options.max_steps,
         max_instant_steps=options.max_instant_steps,
         watchdog_seconds=options.watchdog_seconds,
+        preempt=options.preempt,
     )
     failure: SimulationError | None = None
     try:
@@ -264,7 +275,13 @@ def _run_simulated(
     wall_s = real.perf_counter() - began
     history = History(header, simulation.record.events)
     verdicts = judge.finish() if options.judge else []
-    unstruck = [str(fault) for fault in simulation.engine.unstruck()]
+    unstruck = [str(fault) for fault in simulation.engine.unstruck()] + simulation.missed()
+    notes = simulation.notes()
+    remark = (
+        None
+        if failure is not None
+        else preemption.remark(simulation.kernel, any(v.status == "violated" for v in verdicts))
+    )
     return Result(
         scenario=scenario.name,
         verdict="error" if failure is not None else overall(verdicts, unstruck),
@@ -278,12 +295,12 @@ def _run_simulated(
         history_file=path,
         unstruck=unstruck,
         weakened=weakened,
-        notes=simulation.notes(),
+        notes=notes if remark is None else [*notes, remark],
         reason=str(failure) if failure is not None else "",
         stacks=failure.stacks if failure is not None else {},
         schedule=list(simulation.kernel.decisions),
         sentence=scenario.sentence,
-        command=_command(scenario, seed, backend),
+        command=_command(scenario, seed, backend, options.preempt),
         **(_figures(scenario, judge, sum(simulation.engine.strikes()) > 0) if options.judge else {}),
     )
 

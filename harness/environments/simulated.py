@@ -32,6 +32,7 @@ from harness.scenario import Scenario
 from harness.seeds import Seeds
 from harness.sim import latency, patches, world
 from harness.sim.kernel import EPOCH_US, Kernel
+from harness.sim.preempt import Level, Rewriting
 from harness.sim.services.http import HttpStubs
 from harness.sim.services.redis import RedisServer
 from harness.sim.services.sqs import SqsService
@@ -137,6 +138,7 @@ class SimulatedRun:
         max_steps: int = 50_000_000,
         max_instant_steps: int = 1_000_000,
         watchdog_seconds: float = 10.0,
+        preempt: Level | None = None,
     ) -> None:
         self.scenario = scenario
         self.plan = plan
@@ -148,6 +150,7 @@ class SimulatedRun:
             max_instant_steps=max_instant_steps,
             watchdog_seconds=watchdog_seconds,
             tape=tape,
+            preempt=preempt,
         )
         self.record = record = HistoryRecorder(kernel, writer=writer)
         record.step = step if enough is None else self._stopping(step, enough)
@@ -173,6 +176,7 @@ class SimulatedRun:
             self._handler,
             engine.start_delay_us,
         )
+        self._rewriting = None if preempt is None else Rewriting(scenario.preempt, preempt, apart=scenario.isolate)
         self._undo: list[Callable[[], object]] = []
         self._ended = False
 
@@ -244,6 +248,11 @@ class SimulatedRun:
         if "moto" in scenario.needs:
             self.elsewhere.open()  # now: to import it takes a second
         record("run.start")
+        preemption = self.kernel.preemption
+        if self._rewriting is not None and preemption is not None:
+            self._rewriting.install()
+            self._undo.append(self._rewriting.uninstall)
+            preemption.record = record
         record.tap("send", self.keys.sent)
         self.sqs.key_of = self.keys.of_send
         self._make_queues()
@@ -311,9 +320,20 @@ class SimulatedRun:
             queues=self.sqs.inventory(),
             points=self.engine.table(),
             steps=self.kernel.steps,
+            **self._preempted(),
         )
         self.record.closed = True
         self.record.flush()
+
+    def _preempted(self) -> dict[str, Any]:
+        preemption = self.kernel.preemption
+        if preemption is None:
+            return {}
+        return {"preempt": {"level": preemption.level, "passed": preemption.passed, **preemption.struck}}
+
+    def missed(self) -> list[str]:
+        """What pre-emption was asked to rewrite and did not."""
+        return [] if self._rewriting is None else self._rewriting.missed()
 
     def notes(self) -> list[str]:
         """What somebody who reads the verdict should know besides: processes that died, actors that never wake."""

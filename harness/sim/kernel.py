@@ -24,6 +24,7 @@ from harness.errors import Deadlock, NestedSimulation, SimulationError
 from harness.seeds import Seeds
 from harness.sim import ending
 from harness.sim.actors import Actor, RunOver, Timer
+from harness.sim.preempt import Level, Preemption
 from harness.sim.process import EPOCH_US, MONOTONIC_US, Process
 from harness.sim.scheduler import NEVER, Scheduler
 from harness.sim.stacks import Stack, listing
@@ -50,6 +51,7 @@ class Kernel(Scheduler):
         max_instant_steps: so many of them at one virtual instant end it likewise (after at most twice as many).
         watchdog_seconds: real seconds without a step, after which it ends as Stalled.
         tape: the choices to make instead of seeded ones; after its end 0 (first come).
+        preempt: the level at which rewritten modules give way (:mod:`harness.sim.preempt`); ``None``: they do not.
     """
 
     #: Run in a process's main actor when its main function has ended: (kernel, process). Patches add to it.
@@ -67,6 +69,7 @@ class Kernel(Scheduler):
         max_instant_steps: int = 1_000_000,
         watchdog_seconds: float = 10.0,
         tape: Sequence[int] | None = None,
+        preempt: Level | None = None,
     ) -> None:
         super().__init__(seeds, max_steps, max_instant_steps, tape)
         self.on_process_switch: Callable[[Process | None, Process], None] | None = None
@@ -88,6 +91,7 @@ class Kernel(Scheduler):
         self._begun = False
         self._workers = Workers()
         self._watchdog = Watchdog(self, watchdog_seconds)
+        self.preemption = None if preempt is None else Preemption(self, preempt)
 
     # -- what a run consists of --------------------------------------------------------------------
 
@@ -209,6 +213,8 @@ class Kernel(Scheduler):
             gc.disable()
             for step in self.begin_steps:
                 step(self)
+            if self.preemption is not None:
+                self.preemption.begin()
 
     def _loop(self, until_us: int | None) -> str:
         timers = self._timers
@@ -414,6 +420,8 @@ class Kernel(Scheduler):
         if _running is not None:
             raise NestedSimulation("close() was called inside a run")
         self.closing = True
+        if self.preemption is not None:
+            self.preemption.end()
         self.hub = getcurrent()
         _running = self
         try:

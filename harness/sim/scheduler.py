@@ -302,6 +302,17 @@ class Scheduler:
         self.decisions.append(choice)
         return choice
 
+    def decide(self, draw: Callable[[], int], among: int, *, spent: int = 0) -> int:
+        """One more number below *among* in ``decisions``: what *draw* gives, or the tape; after its end *spent*."""
+        tape = self._tape
+        if tape is None:
+            choice = draw()
+        else:
+            made = len(self.decisions)
+            choice = tape[made] % among if made < len(tape) else spent
+        self.decisions.append(choice)
+        return choice
+
     def _gets_on(self) -> bool:
         """Whether the run may go on: the step limit is not reached and time has moved since the last look.
 
