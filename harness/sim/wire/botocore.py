@@ -41,7 +41,7 @@ from harness.sim.wire.botocore_protocols import Malformed, Reply, decode_json, d
 from harness.sim.wire.botocore_shortcut import short_cut
 from harness.sim.world import World
 
-__all__ = ["environ", "install", "refusal_of_parameters", "short_cut", "uninstall"]
+__all__ = ["environ", "install", "refusal_of_parameters", "send_for", "short_cut", "uninstall"]
 
 #: Where clients are told to go: loopback, on a port where nothing ever listens (discard).
 ENDPOINT_URL = "http://127.0.0.1:9"
@@ -134,6 +134,22 @@ def _cut(original: Callable[..., Any]) -> Callable[..., Any]:
         return _send(world, self, request)
 
     return send
+
+
+def send_for(world: World, session: Any, request: Any, known: tuple[Any, dict[str, Any]] | None) -> Any:
+    """What ``URLLib3Session.send`` answers in a run, for another kind of client.
+
+    *session* has the read timeout, *known* is the operation whose bytes these
+    are, and the request's context. Runs in an actor that makes no other call.
+    """
+    calls = run_state(world).calls
+    actor = world.kernel.current
+    if known is not None:
+        calls[actor] = known
+    try:
+        return _send(world, session, request)
+    finally:
+        calls.pop(actor, None)
 
 
 class _Target(NamedTuple):
