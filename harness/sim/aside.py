@@ -9,9 +9,30 @@ from typing import Any, TypeVar
 from harness.sim import lines, world
 from harness.sim.actors import Actor, RunOver
 
-__all__ = ["aside"]
+__all__ = ["aside", "hang_up"]
+
+_HANG_UP = -1  # stands among the numbers of the signals that are pending for an actor
 
 T = TypeVar("T")
+
+
+class _HungUp(Exception):
+    """Raised in a courier that waits for nobody any more."""
+
+
+def hang_up(courier: Actor) -> None:
+    """Nobody waits for *courier*'s answer: if it waits itself it gives up, else it finishes what it is about."""
+    if not courier.waiting or courier.dead:
+        return
+
+    def give_up(number: int, frame: object) -> None:
+        raise _HungUp
+
+    process = courier.process
+    process.handlers.setdefault(_HANG_UP, give_up)
+    if courier.pending is None:
+        courier.pending = [_HANG_UP]
+        process._kernel.interrupt(courier)
 
 
 async def aside(function: Callable[[], T], *, hung_up: Callable[[Actor], object] | None = None) -> T:
