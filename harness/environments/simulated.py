@@ -37,6 +37,7 @@ from harness.sim.services.http import HttpStubs
 from harness.sim.services.redis import RedisServer
 from harness.sim.services.sqs import SqsService
 from harness.sim.services.timebase import KernelTimebase
+from harness.sim.wire import aiobotocore as aiobotocore_wire
 from harness.sim.wire import botocore as botocore_wire
 from harness.sim.wire import http as http_wire
 from harness.sim.wire import redis as redis_wire
@@ -62,6 +63,7 @@ def install() -> None:
     """Put the shims in: once a process, before the user's modules are imported. They do nothing outside a run."""
     patches.install()
     botocore_wire.install()
+    aiobotocore_wire.install()
     redis_wire.install()
     http_wire.install()
     redis_async_wire.install()
@@ -74,6 +76,7 @@ def uninstall() -> None:
     redis_async_wire.uninstall()
     http_wire.uninstall()
     redis_wire.uninstall()
+    aiobotocore_wire.uninstall()
     botocore_wire.uninstall()
     patches.uninstall()
 
