@@ -409,3 +409,19 @@ def _retention_changed(bench: Bench) -> None:
     # The documentation gives the change 15 minutes to take hold: on AWS only the count is looked at, late.
     if not bench.remote:
         bench.nothing(url, "after the new retention")
+
+
+@case(
+    433,
+    "retention-gives-the-others",
+    "A message whose retention has passed does not keep a receive from giving younger ones.",
+    documented("SetQueueAttributes, MessageRetentionPeriod"),
+    seconds=66,
+)
+def _retention_others(bench: Bench) -> None:
+    url = bench.queue(MessageRetentionPeriod="60")
+    bench.send(url, "old")
+    bench.wait(33)
+    bench.send(url, "young")
+    bench.wait(33)
+    bench.equal("the messages", bench.bodies(url), ["young"])
