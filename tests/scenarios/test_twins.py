@@ -15,7 +15,7 @@ from harness.errors import InvariantViolated
 from harness.faults.plan import Fault
 from harness.loading import load
 from harness.scenario import Process, Scenario
-from tests.systems import aws_services, broken
+from tests.systems import asyncio_consumers, aws_services, broken
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "scenarios"
 
@@ -40,6 +40,12 @@ CRASH_BEFORE = {"faults": [Fault("aws.sqs.SendMessage", "crash", side="before", 
 
 TWINS = [
     Twin("sqs-throttling-storm", broken.dies_of_the_first_error, "not-stuck", "send"),
+    Twin(
+        "asyncio-cancelled-on-sigterm",
+        asyncio_consumers.deletes_what_a_cancelled_task_has_in_hand,
+        "no-message-loss",
+        "delete",
+    ),
     Twin("sqs-down-five-minutes", broken.waits_ten_minutes_after_an_error, "recovers-within", "fault.end"),
     Twin("delete-answer-lost", broken.remembers_in_a_dict, "effects-once", "effect"),
     Twin(
