@@ -11,7 +11,7 @@ import functools
 import importlib.util
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +24,7 @@ from harness.errors import ScenarioError, SimulationError, UsageError
 from harness.faults.model import weaken
 from harness.faults.plan import Fault, FaultPlan
 from harness.faults.points import validate
-from harness.history import SCHEMA, VERSION, History, Writer
+from harness.history import SCHEMA, VERSION, Event, History, Writer
 from harness.invariants.judge import Judge
 from harness.invariants.recovery import recovery_of
 from harness.result import Result, overall
@@ -68,7 +68,8 @@ class Options:
     first violation; *durable* writes each event at once; *judge* = False
     leaves judging to the caller. *preempt* rewrites the scenario's modules of
     that name so that they give way inside their blocks, at the level
-    ``calls`` or ``statements`` (:mod:`harness.sim.preempt`). A run ends as error after *max_steps* steps
+    ``calls`` or ``statements`` (:mod:`harness.sim.preempt`). *witness* is
+    called with each event where it happens, in its actor. A run ends as error after *max_steps* steps
     of the kernel, after *max_instant_steps* at one virtual instant, and after
     *watchdog_seconds* of real time without a step. *live* says which servers a live run uses.
     """
@@ -78,6 +79,7 @@ class Options:
     durable: bool = False
     judge: bool = True
     preempt: Level | None = None
+    witness: Callable[[Event], None] | None = None
     max_steps: int = 50_000_000
     max_instant_steps: int = 1_000_000
     watchdog_seconds: float = 10.0
@@ -109,10 +111,10 @@ def run(
     left_out = _left_out(scenario, backend)
     if left_out:
         return _empty(scenario, plan, seed, backend, left_out)
+    if options.preempt is not None:
+        preemption.check(scenario.preempt, options.preempt, scenario.name, backend)
     if backend == "live":
         return _run_live(scenario, plan, seed, Path(out) if out is not None else None, options)
-    if options.preempt is not None:
-        preemption.check(scenario.preempt, options.preempt, scenario.name)
     install()
     validate(plan, scenario, backend)
     return _run_simulated(scenario, plan, seed, backend, Path(out) if out is not None else None, options)
@@ -254,7 +256,7 @@ def _run_simulated(
         scenario,
         plan,
         seed,
-        step=judge.step if options.judge else None,
+        step=_step(judge, options),
         enough=(lambda: judge.violated) if options.stop_early else None,
         writer=writer,
         tape=options.tape,
@@ -341,6 +343,21 @@ def _run_live(scenario: Scenario, plan: FaultPlan, seed: int, out: Path | None, 
         command=_command(scenario, seed, "live"),
         **_figures(scenario, outcome.judge, outcome.strikes > 0),
     )
+
+
+def _step(judge: Judge, options: Options) -> Callable[[Event], None] | None:
+    """What is called with each event of a simulated run."""
+    witness = options.witness
+    if witness is None:
+        return judge.step if options.judge else None
+    if not options.judge:
+        return witness
+
+    def step(event: Event) -> None:
+        witness(event)
+        judge.step(event)
+
+    return step
 
 
 def _open(path: Path | None, header: dict[str, Any], options: Options) -> Writer | None:

@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from harness.errors import EnvironmentFailed
 if TYPE_CHECKING:
     from harness.result import Result
     from harness.scenario import Scenario
+    from harness.sim.preempt_rewrite import Level
 
 __all__ = ["Job", "discard", "execute", "failed", "interrupted", "refresh"]
 
@@ -33,7 +34,9 @@ class Job:
     seed: int = 0
     backend: str = "memory"
     durable: bool = False
+    preempt: Level | None = None
     verify: bool = False
+    witness: bool = False  # save where each event was written, for whoever verifies
     draw: bool = True
     objectives: Mapping[str, Any] | None = None
     live: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # which servers a live run uses
@@ -75,26 +78,34 @@ def execute(scenario: Scenario, job: Job) -> dict[str, Any]:
     """
     from harness import runner
     from harness.environments.live.options import LiveOptions
+    from harness.explore.witness import FILE_NAME as WITNESS_FILE
+    from harness.explore.witness import Witness
 
     folder = Path(job.folder)
-    with redirect_stdout(sys.stderr):
+    witness = Witness() if job.verify or job.witness else None
+    with redirect_stdout(sys.stderr), witness or nullcontext():
         try:
             result = runner.run(
                 scenario,
                 seed=job.seed,
                 backend=job.backend,
                 out=folder,
-                options=runner.Options(durable=job.durable, live=LiveOptions(**job.live)),
+                options=runner.Options(
+                    durable=job.durable, preempt=job.preempt, witness=witness, live=LiveOptions(**job.live)
+                ),
             )
         except EnvironmentFailed as error:
             return failed(job, str(error), scenario.sentence)
     entry = _entry(result, job)
-    if job.verify and result.verdict not in ("left out", "error"):
-        from harness.cli.verify import verify
+    if witness is not None and result.verdict not in ("left out", "error"):
+        if job.witness:
+            witness.save(folder / scenario.name / WITNESS_FILE)
+        elif result.backend != "live":
+            from harness.cli.verify import verify
 
-        difference = verify(job, result.history)
-        if difference:
-            entry = {**entry, "verdict": "error", "reason": difference}
+            found = verify(job, result.history, witness)
+            if found is not None:
+                entry = {**entry, "verdict": "error", "reason": found.reason, "stacks": found.stacks}
     return refresh(entry, result, folder) if job.draw else entry
 
 

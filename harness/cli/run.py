@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.cli.selection import Selected
     from harness.report.console import Progress
     from harness.report.folder import ReportFolder
+    from harness.sim.preempt_rewrite import Level
 
 __all__ = ["command", "exit_code"]
 
@@ -40,6 +41,7 @@ class _Asked:
     jobs: int
     verify: bool
     durable: bool
+    preempt: Level | None
     catalogue: bool
     allow_inconclusive: bool
     json: str | None
@@ -59,6 +61,12 @@ class _Asked:
 @click.option("--catalogue", is_flag=True, help="The built-in catalogue, whatever else is here.")
 @click.option("--allow-inconclusive", is_flag=True, default=None, help="Exit 0 if nothing is worse than inconclusive.")
 @click.option("--durable", is_flag=True, help="Write each event of the history at once.")
+@click.option(
+    "--preempt",
+    type=click.Choice(["calls", "statements"]),
+    help="Let the modules under `preempt` of a scenario give way inside their blocks: where CPython with its GIL can "
+    "(calls), or where free-threaded Python could (statements).",
+)
 @live_options
 def command(names: tuple[str, ...], json: str | None, junit: str | None, **given: Any) -> int:
     """Run scenarios in simulation or live, show a table of verdicts, and write a report.
@@ -80,6 +88,13 @@ def command(names: tuple[str, ...], json: str | None, junit: str | None, **given
     found = settings.load()
     scenarios = select(asked.names, found, catalogue=asked.catalogue)
     _validate(scenarios, asked.backend)
+    if asked.preempt is not None:
+        _check_preempt(scenarios, asked.backend)
+    if asked.verify and asked.backend == "live":
+        raise UsageError(
+            "--verify compares two runs byte for byte, and no two live runs are the same",
+            remedy="Leave it out, or run with --backend memory",
+        )
     with ReportFolder(asked.out) as folder:
         return _run(scenarios, asked, folder)
 
@@ -99,6 +114,7 @@ def _ask(names: tuple[str, ...], json: str | None, junit: str | None, given: Map
         jobs=choose("jobs"),
         verify=given["verify"],
         durable=given["durable"],
+        preempt=given["preempt"],
         catalogue=given["catalogue"],
         allow_inconclusive=choose("allow_inconclusive"),
         json=json,
@@ -120,6 +136,19 @@ def _validate(scenarios: Sequence[Selected], backend: str) -> None:
             except PlanError as error:
                 where = ": ".join(part for part in (one.name, error.field) if part)
                 raise PlanError(error.message, file=scenario.file, field=where, remedy=error.remedy) from None
+
+
+def _check_preempt(scenarios: Sequence[Selected], backend: str) -> None:
+    if backend == "live":
+        raise UsageError(
+            "--preempt is for simulations: real threads are scheduled by the system", remedy="Leave it out"
+        )
+    if not any(one.scenario.preempt for one in scenarios):
+        names = ", ".join(one.name for one in scenarios[:3])
+        raise UsageError(
+            f"--preempt finds nothing to pre-empt: {names} {'names' if len(scenarios) == 1 else 'name'} no modules",
+            remedy='Add preempt=["your.module"] to the scenario',
+        )
 
 
 def _run(scenarios: Sequence[Selected], asked: _Asked, folder: ReportFolder) -> int:
@@ -153,6 +182,7 @@ def _jobs(scenarios: Sequence[Selected], asked: _Asked, folder: ReportFolder) ->
             seed=asked.seed,
             backend=asked.backend,
             durable=asked.durable,
+            preempt=asked.preempt if one.scenario.preempt else None,
             verify=asked.verify,
             objectives=one.scenario.objectives.to_json() if one.scenario.objectives else None,
             again=_again(one, asked),
@@ -165,8 +195,9 @@ def _jobs(scenarios: Sequence[Selected], asked: _Asked, folder: ReportFolder) ->
 def _again(one: Selected, asked: _Asked) -> str:
     """The command that repeats exactly one run."""
     backend = "" if asked.backend == "memory" else f" --backend {asked.backend}"
+    preempt = f" --preempt {asked.preempt}" if asked.preempt and one.scenario.preempt else ""
     live = "".join(f" --{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in asked.live.items())
-    return f"harness run {shlex.quote(one.argument)} --seed {asked.seed}{backend}{live.replace(' True', '')}"
+    return f"harness run {shlex.quote(one.argument)} --seed {asked.seed}{backend}{preempt}{live.replace(' True', '')}"
 
 
 def _in_order(

@@ -12,7 +12,9 @@
 ``digest`` is that of the scenario's file, so that a replay can say that the
 scenario has changed since. ``schedule`` holds one number for each choice of
 the scheduler (0 = first come). ``messages`` is how many messages each
-workload sends at most, ``null`` for the scenario's own number. ``history`` stands beside the file, or is ``null``.
+workload sends at most, ``null`` for the scenario's own number. ``history``
+stands beside the file, or is ``null``. ``preempt`` (``calls`` or
+``statements``, only where it was on) is the level of pre-emption.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from harness.faults.names import did_you_mean
 from harness.faults.plan import FaultPlan
 from harness.history import History
 from harness.invariants.base import Verdict
+from harness.sim.preempt_rewrite import LEVELS, Level
 
 __all__ = ["FILE_NAME", "VERSION", "Counterexample", "Violation", "test_source"]
 
@@ -51,6 +54,7 @@ _FIELDS = (
     "violated",
     "history",
 )
+_OPTIONAL = ("preempt",)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class Counterexample:
     backend: str = "memory"
     versions: Mapping[str, str] = field(default_factory=dict)
     history: str | None = None
+    preempt: Level | None = None
     file: Path | None = field(default=None, compare=False)
 
     @classmethod
@@ -122,6 +127,7 @@ class Counterexample:
             messages=messages,
             backend=header.get("backend", "memory"),
             versions={name: str(version) for name, version in versions.items() if version},
+            preempt=header.get("preempt", {}).get("level"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -136,6 +142,7 @@ class Counterexample:
             "versions": dict(self.versions),
             "violated": [one.to_json() for one in self.violated],
             "history": self.history,
+            **({} if self.preempt is None else {"preempt": self.preempt}),
         }
 
     @classmethod
@@ -162,6 +169,8 @@ class Counterexample:
         reader.require(isinstance(backend, str), "backend", backend, "Give memory, moto or live")
         reader.require(_whole(seed), "seed", seed, "Give a whole number")
         reader.require(history is None or isinstance(history, str), "history", history, "Give a file's name or null")
+        preempt = reader.root.get("preempt")
+        reader.require(preempt is None or preempt in LEVELS, "preempt", preempt, f"Give {' or '.join(LEVELS)}, or null")
         versions = reader.mapping("versions")
         return cls(
             scenario=name,
@@ -175,6 +184,7 @@ class Counterexample:
             backend=backend,
             versions={str(key): str(version) for key, version in versions.items()},
             history=history,
+            preempt=preempt,
             file=file,
         )
 
@@ -323,8 +333,8 @@ class _Reader:
                 remedy=f"Give a {FILE_NAME} or a history.jsonl",
             )
         for name in value:
-            if name not in _FIELDS:
-                hint = did_you_mean(name, _FIELDS)
+            if name not in _FIELDS + _OPTIONAL:
+                hint = did_you_mean(name, _FIELDS + _OPTIONAL)
                 raise self.error("is no field of a counterexample", str(name), hint or f"Fields: {', '.join(_FIELDS)}")
         for name in _FIELDS:
             if name not in value:

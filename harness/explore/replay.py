@@ -166,7 +166,7 @@ def replay(
         seed=found.seed,
         backend=found.backend,
         out=out,
-        options=runner.Options(tape=found.schedule or None),
+        options=runner.Options(tape=found.schedule or None, preempt=found.preempt),
     )
     difference = None if before is None else first_difference(before, result.history)
     missing = before is None and found.history is not None

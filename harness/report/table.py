@@ -57,6 +57,8 @@ def _time(name: str) -> Callable[[Entry], str]:
     return lambda entry: duration(entry.get(name))
 
 
+_REASON_LINES_MAX = 25  # of an error: what happened, and stacks; the report has them whole
+
 #: Column, the width of the terminal from which on it is shown, and what stands in it.
 _COLUMNS: tuple[tuple[str, int, Callable[[Entry], Any]], ...] = (
     ("sent", 0, _messages("sent")),
@@ -111,6 +113,9 @@ def _explain(console: Console, entry: Entry) -> None:
         reasons = [f"{one['name']}: {one['detail']}" for one in judged(entry, "violated")]
     for reason in reasons:
         console.print(Text(f"    {reason}"), soft_wrap=True)
+    if entry["verdict"] == "error":
+        for line in str(entry.get("reason", "")).splitlines()[1:_REASON_LINES_MAX]:
+            console.print(Text(f"    {line}", style="dim"), soft_wrap=True)
     for one in judged(entry, "violated")[:1]:
         for event in (one.get("events") or ())[:5]:
             console.print(Text(f"    {event['n']:>7} {event['text']}", style="dim"), soft_wrap=True)

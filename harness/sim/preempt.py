@@ -332,14 +332,20 @@ def _home(value: object) -> str:
     return str(kind.__module__)
 
 
-def check(roots: Sequence[str], level: str, scenario: str) -> None:
-    """See that there is a level, and something to be rewritten.
+def check(roots: Sequence[str], level: str, scenario: str, backend: str = "memory") -> None:
+    """See that there is a level, something to be rewritten, and a kernel that decides.
 
     Raises:
         ScenarioError: there is not.
     """
     if level not in LEVELS:
         raise ScenarioError(f"is {level!r}", field="preempt", remedy=f"Choose from {', '.join(LEVELS)}")
+    if backend == "live":
+        raise ScenarioError(
+            "is for simulations: the threads of a live run are scheduled by the system",
+            field="preempt",
+            remedy="Leave it out, or run it with backend='memory'",
+        )
     if not roots:
         raise ScenarioError(
             "is empty, so that nothing can be pre-empted",

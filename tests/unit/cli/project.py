@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _WORKER = """
-import ctypes, json, os, time
+import ctypes, json, os, threading, time
 import boto3
 from harness.points import effect
 
@@ -52,6 +52,51 @@ def another_each_time():
         file.seek(0)
         skip = len(file.read())
     consume(skip)
+
+
+class Thing:
+    pass
+
+
+def in_an_order():
+    things = {Thing() for number in range(3000)}
+    for thing in things:
+        effect("done", id(thing))
+    consume()
+
+
+def at_the_real_time():
+    seen = (ctypes.c_int64 * 2)()
+    ctypes.CDLL(None).clock_gettime(0, seen)
+    effect("done", seen[0] * 1_000_000_000 + seen[1])
+    consume()
+
+
+def beside_a_thread():
+    from harness.sim import real
+    real.start_new_thread(real.sleep, (0.5,))
+    effect("done", os.getpid())
+    consume()
+
+
+class Counter:
+    count = 0
+
+    def add(self):
+        count = self.count
+        str(count)
+        self.count = count + 1
+
+
+def on_threads():
+    counter = Counter()
+    threads = [threading.Thread(target=lambda: [counter.add() for _ in range(20)]) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    effect("counted", counter.count)
+    consume()
 """
 
 _SCENARIO = '''"""{sentence}"""

@@ -151,15 +151,69 @@ def test_verify_passes_a_deterministic_scenario(project: Project, command: Comma
     assert command("run", "--verify").code == 0
 
 
-def test_verify_names_the_first_difference(project: Project, command: Command) -> None:
-    """A consumer that depends on a file is not deterministic: error, with the event and a likely cause."""
+@pytest.mark.parametrize(
+    ("function", "line", "cause"),
+    [
+        ("another_each_time", "skip = len(file.read())", "real I/O: open "),
+        ("in_an_order", 'effect("done", id(thing))', "set order: "),
+        ("at_the_real_time", 'effect("done", seen[0]', "a real clock: a value is today's"),
+        ("beside_a_thread", 'effect("done", os.getpid())', "a thread: 1 real thread ran beside the simulation"),
+    ],
+)
+def test_verify_names_the_first_difference(
+    project: Project, command: Command, function: str, line: str, cause: str
+) -> None:
+    """Not deterministic: error, with the event, the stack of the actor in both runs, and the likely cause."""
     counter = project.folder / "counter"
-    project.scenario("drifting", "another_each_time", environ=f', "COUNTER": {str(counter)!r}')
+    project.scenario("drifting", function, environ=f', "COUNTER": {str(counter)!r}')
     done = command("run", "--verify", "--json", "-")
     assert done.code == 3
     (entry,) = json.loads(done.out)["scenarios"]
     assert "not deterministic: first difference at event" in entry["reason"]
-    assert "Likely cause: " in entry["reason"]
+    assert f"Likely cause: {cause}" in entry["reason"]
+    for which in ("first", "second"):
+        assert f" of the {which} run:\n" in entry["reason"]
+    if function != "another_each_time":  # where it is a later event that differs
+        source = (project.folder / f"{project.module}.py").read_text().splitlines()
+        number = next(number for number, text in enumerate(source, start=1) if line in text)
+        assert entry["reason"].count(f"{project.module}.py:{number} in {function}") == 2
+
+
+def test_no_live_run_is_verified(project: Project, command: Command) -> None:
+    """Two live runs are never the same: refused, with the remedy."""
+    project.scenario("calm")
+    done = command("run", "--verify", "--backend", "live")
+    assert done.code == 2
+    assert "no two live runs are the same" in done.err
+
+
+def test_preempt_finds_a_race_and_says_how_to_repeat_it(project: Project, command: Command) -> None:
+    """A lost update between threads is in the history of a pre-empted run, and in none of an ordinary one."""
+    path = project.scenario(
+        "racing", "on_threads", rest=f'effects=effects.point("done"), preempt=["{project.module}"], duration=5,'
+    )
+
+    def counted(seeds: int, *arguments: str) -> set[str]:
+        found = set()
+        for seed in range(seeds):
+            done = command("run", "--json", "-", "--seed", str(seed), *arguments)
+            (entry,) = json.loads(done.out)["scenarios"]
+            assert entry["command"] == " ".join(["harness run", str(path), "--seed", str(seed), *arguments])
+            lines = Path(entry["history"]).read_text().splitlines()
+            found |= {event["key"] for event in map(json.loads, lines) if event.get("name") == "counted"}
+        return found
+
+    assert counted(1) == {"60"}
+    assert counted(2, "--preempt", "calls") - {"60"}
+
+
+def test_preempt_without_modules_is_refused(project: Project, command: Command) -> None:
+    """No scenario names a module, or the run is live: exit 2 with the line to add."""
+    project.scenario("calm")
+    done = command("run", "--preempt", "calls")
+    assert done.code == 2
+    assert 'Add preempt=["your.module"] to the scenario' in done.err
+    assert command("run", "--preempt", "calls", "--backend", "live").code == 2
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,8 +16,10 @@ from typing import Any
 import pytest
 
 from harness import effects, invariants, runner
-from harness.errors import ScenarioError
+from harness.errors import ScenarioError, UsageError
+from harness.explore.counterexample import Counterexample
 from harness.explore.difference import first_difference
+from harness.explore.replay import replay
 from harness.scenario import Process, Queue, Scenario, Workload
 from harness.sim.preempt import DELAYS_US, Level, Rewriting
 from tests.systems import racing
@@ -140,6 +143,21 @@ def test_a_scenario_is_preempted_where_the_options_say_so() -> None:
     assert first_difference(first.history, same.history) is None
 
 
+def test_a_finding_is_a_file_that_replays(tmp_path: Path) -> None:
+    """A counterexample keeps the level, and its replay gives the same events."""
+    first = violating(SHOP, "calls")[0]
+    made = Counterexample.of(first.history, first.verdicts, schedule=first.schedule)
+    assert made.preempt == "calls"
+    saved = made.save(tmp_path, first.history)
+    assert Counterexample.load(tmp_path) == saved
+    again = replay(tmp_path, scenario=SHOP)
+    assert (again.outcome, again.difference) == ("reproduced", None)
+    saved.save(tmp_path)
+    wrong = json.loads((tmp_path / "counterexample.json").read_text()) | {"preempt": "lines"}
+    with pytest.raises(UsageError, match="calls or statements"):
+        Counterexample.from_json(wrong)
+
+
 def test_the_careful_consumer_passes() -> None:
     """The same load, the record taken in one step: nothing at either level."""
     assert violating(CAREFUL, "calls") == []
@@ -175,6 +193,9 @@ def test_nothing_to_preempt_is_refused() -> None:
         runner.run(dataclasses.replace(SHOP, preempt=()), options=runner.Options(preempt="calls"))
     with pytest.raises(ScenarioError, match="calls, statements"):
         runner.run(SHOP, options=runner.Options(preempt="lines"))  # type: ignore[arg-type]
+    live = dataclasses.replace(SHOP, backends=("memory", "live"))
+    with pytest.raises(ScenarioError, match="scheduled by the system"):
+        runner.run(live, backend="live", options=runner.Options(preempt="calls"))
 
 
 # -- importing ----------------------------------------------------------------------------------------
