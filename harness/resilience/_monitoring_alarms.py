@@ -105,9 +105,13 @@ def error_alarms(
     return found
 
 
-def ensure_alarms(cloudwatch: Any, wanted: Sequence[Mapping[str, Any]], retry: Retry) -> None:
-    """Create the alarms that are not there as *wanted*. Raises what the client raises."""
-    names = [str(alarm["AlarmName"]) for alarm in wanted]
+def ensure_alarms(cloudwatch: Any, wanted: Sequence[Mapping[str, Any]], retry: Retry) -> list[str]:
+    """Create the alarms that are not there as *wanted*; returns their names. Raises what the client raises.
+
+    Names are one account's: an alarm that watches something else under the
+    wanted name is another service's and stays; ours gets a longer name.
+    """
+    names = [name for alarm in wanted for name in (str(alarm["AlarmName"]), _longer_name(alarm))]
     there: dict[str, Mapping[str, Any]] = {}
     try:
         answer = retry.execute(cloudwatch.describe_alarms, AlarmNames=names)
@@ -117,9 +121,29 @@ def ensure_alarms(cloudwatch: Any, wanted: Sequence[Mapping[str, Any]], retry: R
             raise
         # Allowed to create but not to look: to create again is harmless, the state stays.
         logger.warning("alarms cannot be looked at, they are written anew: %s", error)
+    used = []
     for alarm in wanted:
-        if not _same(there.get(str(alarm["AlarmName"])), alarm):
-            retry.execute(cloudwatch.put_metric_alarm, **alarm)
+        name = str(alarm["AlarmName"])
+        if name in there and not _watches_the_same(there[name], alarm):
+            logger.warning("alarm %s is of another service, ours is %s", name, _longer_name(alarm))
+            name = _longer_name(alarm)
+        used.append(name)
+        if not _same(there.get(name), alarm):
+            retry.execute(cloudwatch.put_metric_alarm, **{**alarm, "AlarmName": name})
+    return used
+
+
+def _longer_name(alarm: Mapping[str, Any]) -> str:
+    """The alarm's name with what it watches: the queue, or the namespace."""
+    what = alarm["Dimensions"][0]["Value"] if alarm["Dimensions"] else alarm["Namespace"]
+    name = str(alarm["AlarmName"])
+    return name if name.endswith(f"-{what}") else f"{name}-{what}"
+
+
+def _watches_the_same(there: Mapping[str, Any], alarm: Mapping[str, Any]) -> bool:
+    return all(there.get(name) == alarm[name] for name in ("Namespace", "MetricName")) and (
+        list(there.get("Dimensions") or ()) == list(alarm["Dimensions"])
+    )
 
 
 def _same(there: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:

@@ -249,6 +249,8 @@ class ErrorMonitoring:
             if self._publishing:
                 self._counts.add(minute, metric, dimensions)
                 if metric == ERRORS:
+                    if not self._background and self._last_error:  # without a thread nobody said so at the time
+                        self._say_quiet(self._last_error + 60, minute)
                     self._counts.add(minute, metric, ())
                     self._last_error = max(self._last_error, minute)
         named = dict(dimensions)
@@ -365,10 +367,14 @@ class ErrorMonitoring:
         Without any data CloudWatch looks at the last data that it had, for
         some periods more, and the alarm would be late to clear.
         """
-        minute = int(self._wall_clock()) // 60 * 60 - 60
+        now = int(self._wall_clock()) // 60 * 60
         with self._lock:
-            if self._last_error < minute <= self._last_error + _TOLD_QUIET_S:
-                self._counts.add(minute, ERRORS, (), 0)
+            self._say_quiet(max(self._last_error + 60, now - 60), now)
+
+    def _say_quiet(self, first: int, end: int) -> None:
+        """That there was no error in the minutes from *first* until before *end*, as far as that is said at all."""
+        for minute in range(first, min(end, self._last_error + _TOLD_QUIET_S + 60), 60):
+            self._counts.add(minute, ERRORS, (), 0)
 
     def _pause(self) -> float:
         """Seconds until the next request; spread, so that many processes do not ask at the same moment."""
@@ -402,7 +408,9 @@ class ErrorMonitoring:
         ``DLQDepthHigh``: more than 1,000 visible messages in a dead-letter
         queue (the second queue's is ``DLQDepthHigh-<name>``, and so on). Both
         are OK while there is no data: no error means that nothing is sent, and
-        SQS sends nothing of a queue that is empty for hours.
+        SQS sends nothing of a queue that is empty for hours. Where an alarm of
+        that name watches another namespace or queue, it is another service's:
+        ours is then ``HighErrorRate-<namespace>``, ``DLQDepthHigh-<name>``.
 
         A consumer must not fail to start because CloudWatch is down: what
         passes with time is tried for ten seconds (AWS allows three such calls
@@ -418,16 +426,16 @@ class ErrorMonitoring:
         if not self.dead_letter_queues:
             logger.warning("no alarm DLQDepthHigh: name the queues as ErrorMonitoring(dead_letter_queues=[...])")
         try:
-            ensure_alarms(self.cloudwatch, wanted, PATIENCE)
+            names = ensure_alarms(self.cloudwatch, wanted, PATIENCE)
         except Exception as error:
             if diagnose(error).classification is not Classification.TRANSIENT:
                 raise
             logger.warning("alarms cannot be created yet, later: %s", error)
             self._alarms_due = wanted
             self._see_to_publishing()
-        else:
-            self._alarms_due = []
-        return [str(alarm["AlarmName"]) for alarm in wanted]
+            return [str(alarm["AlarmName"]) for alarm in wanted]
+        self._alarms_due = []
+        return names
 
     @property
     def alarms_pending(self) -> bool:

@@ -28,6 +28,7 @@ from harness.resilience.backoff import Constant
 from harness.resilience.monitoring import Counted, MonitoringEvent, Published, PublishFailed
 from tests.budget import examples
 from tests.unit.resilience.cloudwatch_fake import CloudWatchFake, client_error
+from tests.unit.sim.services.cloudwatch_desk import CloudWatchDesk
 
 DOWN = ConnectionError("no route to CloudWatch")
 
@@ -421,6 +422,65 @@ def test_the_alarm_fires_on_what_is_published(cloudwatch: CloudWatchFake) -> Non
     made.flush()
     cloudwatch.desk.pass_seconds(1_800)
     assert cloudwatch.desk.described("HighErrorRate")["StateValue"] == "OK"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "apart", "fires"),
+    [(101, 101, 300, True), (100, 100, 300, False), (200, 0, 300, False), (200, 200, 900, False)],
+)
+def test_the_rate_is_above_its_threshold_in_both_periods(
+    cloudwatch: CloudWatchFake, first: int, second: int, apart: int, fires: bool
+) -> None:
+    """Exactly 100 errors are not above 100, and two bad periods with a good one between them are not two in a row."""
+    made = monitoring(cloudwatch)
+    made.create_error_alarms()
+    for number in (first, second):
+        for _ in range(number):
+            made.track_error_metrics("E", "orders")
+        made.flush()
+        cloudwatch.desk.pass_seconds(apart)
+    cloudwatch.desk.pass_seconds(600)
+    states = [event["to"] for event in cloudwatch.desk.of("alarm.state")]
+    assert ("ALARM" in states) is fires
+
+
+def test_dlq_depth_high_by_what_sqs_measures() -> None:
+    """1,000 dead letters are not above 1,000; one more fires within a period, and an empty queue clears it."""
+    cloudwatch = CloudWatchFake()
+    desk = cloudwatch.desk = CloudWatchDesk(measured=True)
+    desk.sqs.create_queue("orders-dlq")
+    made = monitoring(cloudwatch, dead_letter_queues=["https://sqs.us-east-1.amazonaws.com/1/orders-dlq"])
+    made.create_error_alarms()
+    url = desk.sqs.queue_url("orders-dlq")
+
+    def dead_letters(number: int) -> None:
+        for _ in range(number):
+            desk.sqs.call("SendMessage", {"QueueUrl": url, "MessageBody": "x"}, region="us-east-1")
+
+    dead_letters(1_000)
+    desk.pass_seconds(900)
+    assert desk.described("DLQDepthHigh")["StateValue"] == "OK"
+    dead_letters(1)
+    desk.pass_seconds(360)
+    assert desk.described("DLQDepthHigh")["StateValue"] == "ALARM"
+    desk.sqs.call("PurgeQueue", {"QueueUrl": url}, region="us-east-1")
+    desk.pass_seconds(900)
+    assert desk.described("DLQDepthHigh")["StateValue"] == "OK"
+
+
+def test_two_services_in_one_account(cloudwatch: CloudWatchFake) -> None:
+    """Trap: alarm names are the account's, so that the second service's alarm takes the first one's place."""
+    orders = monitoring(cloudwatch, namespace="Orders", dead_letter_queues=["orders-dlq"])
+    payments = monitoring(cloudwatch, namespace="Payments", dead_letter_queues=["payments-dlq"])
+    for _ in range(2):
+        assert orders.create_error_alarms() == ["HighErrorRate", "DLQDepthHigh"]
+        assert payments.create_error_alarms() == ["HighErrorRate-Payments", "DLQDepthHigh-payments-dlq"]
+    assert cloudwatch.count("PutMetricAlarm") == 4
+    assert cloudwatch.desk.described("HighErrorRate")["Namespace"] == "Orders"
+    assert cloudwatch.desk.described("HighErrorRate-Payments")["Namespace"] == "Payments"
+    payments.create_error_alarms(depth_threshold=10)
+    assert cloudwatch.count("PutMetricAlarm") == 5
+    assert cloudwatch.desk.described("DLQDepthHigh")["Dimensions"] == [{"Name": "QueueName", "Value": "orders-dlq"}]
 
 
 def test_creating_alarms_again_changes_nothing(cloudwatch: CloudWatchFake) -> None:
