@@ -216,14 +216,6 @@ class _Silence:
         return False
 
 
-def _quiet_unraisable(before: Callable[[Any], object]) -> Callable[[Any], object]:
-    def hook(unraisable: Any) -> None:
-        if not isinstance(unraisable.exc_value, RunOver):
-            before(unraisable)
-
-    return hook
-
-
 def unwind(kernel: Kernel, watchdog: Watchdog) -> None:
     """Raise RunOver in every actor that has started and not ended, in order of creation."""
     actors = [actor for process in kernel.processes for actor in process.actors if actor.greenlet is not None]
@@ -237,11 +229,11 @@ def unwind(kernel: Kernel, watchdog: Watchdog) -> None:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """What dying code prints and cannot raise is not shown."""
+    """What dying code prints and cannot raise is nobody's news: it ends in another way than it was written for."""
     outputs = sys.stdout, sys.stderr
     hook = sys.unraisablehook
     sys.stdout = sys.stderr = _Silence()  # a stream as far as print() needs one
-    sys.unraisablehook = _quiet_unraisable(hook)
+    sys.unraisablehook = lambda unraisable: None
     try:
         yield
     finally:

@@ -214,6 +214,7 @@ def close_step(kernel: Kernel) -> None:
     left.sort(key=hash)
     with ending.silence(), kernel._watchdog:
         for task in left:
+            task._log_destroy_pending = False
             _close(kernel, task.get_loop(), task.get_coro())
             kernel.steps += 1  # progress, as the watchdog sees it
         for loop in _loops():
