@@ -45,13 +45,13 @@ def moto_server() -> Iterator[str]:
         sqs_backends.clear()  # who uses moto later in this process finds it empty
 
 
-def on_server(endpoint: str, rows: list[Row]) -> list[Outcome]:
+def on_server(endpoint: str, rows: list[Row], patience: float = PATIENCE_S) -> list[Outcome]:
     """The cases against a server on loopback."""
     from harness.cli.conformance import local_site
     from harness.fidelity.run import sweep, try_all
 
     site = local_site(endpoint, "us-east-1", "conformance-")
-    outcomes = try_all(rows, site, patience=PATIENCE_S, workers=8)
+    outcomes = try_all(rows, site, patience=patience, workers=12)
     sweep(site)
     return outcomes
 

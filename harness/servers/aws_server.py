@@ -15,6 +15,7 @@ from harness.net.http_server import HttpServer, Limits, Request, Response
 from harness.net.reactor import Reactor
 from harness.servers.aws_requests import Target, answer_in, decode, refusal_in, target_of
 from harness.servers.control import Control
+from harness.servers.query_forms import NO_ACTION, at_a_queue, json_answer, json_refusal, refused_at_a_queue
 from harness.servers.server_faults import ServerFaults
 from harness.servers.server_history import Keys, ServerHistory
 from harness.servers.service_clock import ServiceClock, spawn
@@ -227,6 +228,9 @@ class AwsServer:
             if request.method == "GET" and request.path in ("/", "/health"):
                 respond(Response(200, b"ok\n", (("Content-Type", "text/plain"),)))
                 return
+            if at_a_queue(request.path):
+                respond(Response(404, NO_ACTION, (("Content-Type", "text/xml"),)))
+                return
             text = b"no request to SQS, SNS or CloudWatch; the control API is under /_harness/\n"
             respond(Response(404, text, (("Content-Type", "text/plain"),)))
             return
@@ -237,10 +241,16 @@ class AwsServer:
     def _serve(self, target: Target, request: Request, respond: Respond) -> None:
         self._requests += 1
         request_id = f"{self._requests:08x}-0000-4000-8000-{self._requests & 0xFFFFFFFFFFFF:012x}"
+        in_json = (target.service, target.protocol) == ("sqs", "query")
+        in_json = in_json and request.header("accept") == "application/json"
         try:
-            reply = answer_in(target, self._carry_out(target, request), request_id)
+            result = self._carry_out(target, request)
+            if in_json:
+                reply = json_answer(target.name, result, request_id)
+            else:
+                reply = answer_in(target, result, request_id)
         except ServiceError as error:
-            reply = refusal_in(target, error, request_id)
+            reply = json_refusal(error, request_id) if in_json else refusal_in(target, error, request_id)
         except _Broken as broken:
             if broken.reset:
                 respond(Response(close=True, reset=True))
@@ -250,7 +260,8 @@ class AwsServer:
         respond(Response(reply.status, reply.body, headers))
 
     def _carry_out(self, target: Target, request: Request) -> dict[str, Any]:
-        if target.operation is None:
+        misplaced = target.protocol == "query" and refused_at_a_queue(target.service, target.name, request.path)
+        if target.operation is None or misplaced:
             raise unknown_operation(target.name)
         parameters = decode(target, request)
         twist = self._struck(target, "before")
