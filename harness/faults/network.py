@@ -38,12 +38,18 @@ def _reset_peer(passing: Passing) -> Decision:
     return Sleep(milliseconds / 1000, then=Reset()) if milliseconds else Reset()
 
 
+def _silent(passing: Passing) -> Decision:
+    """Accepted and never answered."""
+    return Lost()
+
+
 def _never(passing: Passing) -> None:
     return None
 
 
 _STREAM = Parameter("stream", "stream", "downstream", "`upstream` (requests) or `downstream` (answers)")
 _SOURCE = "Toxiproxy 2.12"
+_OURS = "the embedded proxy's own toxic"
 _BYTES = "a simulation moves whole requests and has no bytes on a wire; run it with --backend live"
 
 KINDS = (
@@ -129,6 +135,70 @@ KINDS = (
         decide=_never,
         parameters=(Parameter("bytes", "count", 1024, "how many bytes"), _STREAM),
         source=_SOURCE,
+        live_only=_BYTES,
+    ),
+    Kind(
+        name="refuse",
+        layer="network",
+        summary="New connections are refused, open ones go on. (A simulation refuses every request.)",
+        phrase="refuses new connections",
+        decide=_down,
+        source=_OURS,
+    ),
+    Kind(
+        name="half_open",
+        layer="network",
+        summary="Connections are accepted and never answered: the peer is gone without a word.",
+        phrase="accepts connections and never answers",
+        decide=_silent,
+        source=_OURS,
+    ),
+    Kind(
+        name="slow_connect",
+        layer="network",
+        summary="A new connection takes longer to reach the server.",
+        phrase="takes {delay} ms longer to connect to",
+        decide=_never,
+        parameters=(Parameter("delay", "milliseconds", 1000, "how much longer, in milliseconds"),),
+        source=_OURS,
+        live_only=_BYTES,
+    ),
+    Kind(
+        name="packet_loss",
+        layer="network",
+        summary="Now and then data wait to be sent again, as they do when packets are lost.",
+        phrase="loses {loss} of the packets ({stream})",
+        decide=_never,
+        parameters=(
+            Parameter("loss", "share", 0.05, "the share of chunks that are lost, again and again"),
+            Parameter("rto", "milliseconds", 200, "how long the first wait for a retransmission is, in milliseconds"),
+            _STREAM,
+        ),
+        source=_OURS,
+        live_only=_BYTES,
+    ),
+    Kind(
+        name="reset_after",
+        layer="network",
+        summary="Connections are reset in mid-answer, after this many bytes.",
+        phrase="resets connections after {bytes} bytes ({stream})",
+        decide=_never,
+        parameters=(Parameter("bytes", "count", 256, "how many bytes pass"), _STREAM),
+        source=_OURS,
+        live_only=_BYTES,
+    ),
+    Kind(
+        name="corrupt",
+        layer="network",
+        summary="A bit of a byte is turned over now and then.",
+        phrase="corrupts {rate} of the bytes ({stream})",
+        decide=_never,
+        parameters=(
+            Parameter("rate", "share", 0.001, "the share of bytes that are spoilt"),
+            Parameter("skip", "count", 0, "how many bytes of a connection are left alone"),
+            _STREAM,
+        ),
+        source=_OURS,
         live_only=_BYTES,
     ),
 )

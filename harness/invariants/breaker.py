@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import math
 
-from harness.history import Event
+from harness.history import Event, Header
 from harness.invariants.base import Verdict
 from harness.invariants.breaker_book import Breaker, BreakerInvariant, Change
-from harness.invariants.breaker_counts import TOLERANCE_S, Result
+from harness.invariants.breaker_counts import LIVE_TOLERANCE_S, TOLERANCE_S, Result
 
 __all__ = [
     "BreakerGenerations",
@@ -188,6 +188,11 @@ class BreakerStaysOpen(BreakerInvariant):
         self._opened: dict[tuple[str, str], Change] = {}
         self._judged = 0
         self._unknown: set[str] = set()
+        self._tolerance = TOLERANCE_S
+
+    def start(self, header: Header) -> None:
+        super().start(header)
+        self._tolerance = LIVE_TOLERANCE_S if header.get("backend") == "live" else TOLERANCE_S
 
     def on_breaker_transition(self, event: Event) -> None:
         breaker = self.book.of(event)
@@ -207,7 +212,7 @@ class BreakerStaysOpen(BreakerInvariant):
         lasted = change.t - opened.t
         if change.at is not None and opened.at is not None:
             lasted = change.at - opened.at  # whoever tells of a shared state may have learned of it late
-        if lasted < timeout - TOLERANCE_S:
+        if lasted < timeout - self._tolerance:
             self.violate(
                 f"{breaker.title} was open for {lasted:.3f} s; its recovery timeout is {timeout:g} s",
                 opened.n,
@@ -226,7 +231,7 @@ class BreakerStaysOpen(BreakerInvariant):
             return
         if _let_in_before(breaker, event):
             return
-        if event["t"] < opened.t + timeout - TOLERANCE_S:
+        if event["t"] < opened.t + timeout - self._tolerance:
             self.violate(
                 f"{breaker.title} let a call through {event['t'] - opened.t:.3f} s after it opened; "
                 f"its recovery timeout is {timeout:g} s",

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["TOLERANCE_S", "Result", "SharedCount", "WindowCount"]
+__all__ = ["LIVE_TOLERANCE_S", "TOLERANCE_S", "Result", "SharedCount", "WindowCount"]
 
 #: Listeners and clocks are exact to a microsecond; a millisecond is beyond doubt.
 TOLERANCE_S = 0.001
+
+#: In a live run a listener hears of a change only when the machine gives its thread a turn.
+LIVE_TOLERANCE_S = 0.1
 
 #: More failures in a row are not remembered: of actors that never say whether their store has heard of them.
 _POSSIBLE_MAX = 10_000

@@ -67,6 +67,7 @@ class LiveProcesses:
         self.current: dict[str, LiveProcess] = {}
         self._successors: dict[str, float] = {}  # by name: seconds after the end
         self._watchers: list[threading.Thread] = []
+        self._starting = 0  # that wait for their start
         self.failures: list[str] = []
         self.closing = False
 
@@ -86,10 +87,15 @@ class LiveProcesses:
         with self._clock.lock:
             delay_us = self._start_delay_us(_Starting(name, spec.name))
         if delay_us:
-            self._clock.call_at(self._clock.now_us + delay_us, lambda: self._launch(name))
+            self._starting += 1
+            self._clock.call_at(self._clock.now_us + delay_us, lambda: self._launch_late(name))
             return False
         self._launch(name)
         return True
+
+    def _launch_late(self, name: str) -> None:
+        self._launch(name)
+        self._starting -= 1
 
     def named(self, name: str) -> LiveProcess | None:
         """The living incarnation of a process."""
@@ -99,6 +105,12 @@ class LiveProcesses:
         """Those that have not ended, in the order of their names."""
         with self._lock:
             return [self.current[name] for name in sorted(self.current)]
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether nobody runs, and nobody is going to: nothing more can happen."""
+        with self._lock:
+            return not self.current and not self._successors and not self._starting
 
     def restart_after(self, name: str, seconds: float) -> None:
         """Once *name* has ended, start it again so much later (real seconds)."""
@@ -185,9 +197,10 @@ class LiveProcesses:
         process.over.set()
         if self.closing:
             return
-        seconds = self._successors.pop(process.name, None)
+        seconds = self._successors.get(process.name)
         if seconds is not None and not self._clock.over.wait(seconds):
             self.start(process.name)
+            self._successors.pop(process.name, None)
 
     def _tell_end(self, process: LiveProcess, code: int, printed: str) -> None:
         name = process.name

@@ -23,10 +23,16 @@ class LiveRecorder:
         self._events: list[dict[str, Any]] = []
         self.closed = False
 
-    def __call__(self, kind: str, message: str | None = None, **fields: Any) -> int:
+    def __call__(self, kind: str, message: str | None = None, *, at: float | None = None, **fields: Any) -> int:
+        """*at*: when it happened, by the machine's monotonic clock, where somebody else saw it."""
         current = self._clock.current
         actor = fields.pop("actor", None) or (current.name if current is not None else "-")
-        event: dict[str, Any] = {"n": 0, "t": self._clock.seconds, "actor": actor, "kind": kind}
+        event: dict[str, Any] = {
+            "n": 0,
+            "t": self._clock.seconds if at is None else max(0.0, at - self._clock.began),
+            "actor": actor,
+            "kind": kind,
+        }
         if message is not None:
             event["message"] = message
         for name, value in fields.items():

@@ -259,7 +259,7 @@ class LiveRun:
             self._at_gate.setdefault(name)
             self._gate.wait()
         if "event" in line:
-            self.record(line["event"], line.get("message"), **self._fields(process.name, line))
+            self.record(line["event"], line.get("message"), at=line.get("at"), **self._fields(process.name, line))
         elif "passing" in line:
             try:
                 with self.clock.lock:
@@ -292,6 +292,8 @@ class LiveRun:
         calm_since: float | None = None
         while self.clock.seconds < until:
             calm = self._look()
+            if self._processes is not None and self._processes.all_ended:
+                return
             if not calm:
                 calm_since = None
             elif calm_since is None:

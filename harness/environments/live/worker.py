@@ -55,7 +55,7 @@ class Remote:
     # a recorder
 
     def record(self, kind: str, message: str | None = None, **fields: Any) -> int:
-        self._caller.ask(event=kind, message=message, fields=fields)
+        self._caller.ask(event=kind, message=message, fields=fields, at=time.monotonic())
         return 0
 
     # a kernel
@@ -97,7 +97,7 @@ class Remote:
     # a sink for points
 
     def effect(self, name: str, key: object) -> None:
-        self._caller.ask(event="effect", message=None, fields={"name": name, "key": key_text(key), "source": "point"})
+        self.record("effect", name=name, key=key_text(key), source="point")
 
     def point(self, name: str) -> None:
         self.passing(f"point.{name}", "before")
