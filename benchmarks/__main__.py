@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import sqs_backlog
+from benchmarks import asyncio_switch, sqs_backlog
 from benchmarks.throughput import measure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,6 +67,10 @@ def main() -> int:
     print("\nOne SQS call by backlog, without wire and kernel")
     rows = figures["backlog"] = sqs_backlog.report()
     sqs_backlog.show(rows)
+
+    print("\nGiving way: CPU time of one switch, in virtual time")
+    figures["asyncio"] = asyncio_switch.report()
+    asyncio_switch.show(figures["asyncio"])
 
     print("\nOverhead of a successful call beside peers", flush=True)
     figures["overhead"] = _overhead()
