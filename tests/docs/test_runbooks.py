@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import re
 import tomllib
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.root import COMMANDS
 from harness.loading import load, scenario_files
 from tests.docs.desk import Desk, is_test
 from tests.docs.pages import DOCS, ROOT, RUNBOOKS, Block, Link, anchors, blocks, headings, links, section
@@ -26,6 +29,25 @@ RUN = [*OUTAGES, INDEX, GUIDELINES, HOW_TO, DOCS / "README.md", README]
 LINKED = sorted({*RUN, *DOCS.rglob("*.md")})
 
 SCENARIOS = {scenario.name: path for path in scenario_files(ROOT / "scenarios") for scenario in load(path)}
+#: The outages that have a page.
+NAMED = {
+    "breaker-flapping",
+    "dead-letter-queue-growing",
+    "duplicate-effects",
+    "poison-loop",
+    "queue-backed-up",
+    "redis-down",
+    "restoring-after-data-loss",
+    "retry-storm",
+    "throttling",
+}
+#: Components that a scenario uses through another one.
+TAKES_IN = {
+    "errors": ["json_body"],
+    "poison": ["ResilientConsumer"],
+    "dlq": ["ResilientConsumer"],
+    "queue_settings": ["ResilientConsumer"],
+}
 SECTIONS = ["The pager says", "Look", "Do", "It is over when", "Rehearse it"]
 PYTHON = [block for page in RUN for block in blocks(page) if block.language == "python"]
 
@@ -116,7 +138,7 @@ def test_the_index_leads_to_every_runbook() -> None:
     """No page is missing in the index, which names all nine outages."""
     found = {link.target for link in links(INDEX)}
     assert {page.name for page in OUTAGES} <= found
-    assert len(OUTAGES) >= 9
+    assert {page.stem for page in OUTAGES} >= NAMED
 
 
 def test_each_guideline_has_component_scenario_runbook_and_example() -> None:
@@ -131,6 +153,33 @@ def test_each_guideline_has_component_scenario_runbook_and_example() -> None:
         (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
         lines = [line for line in example.splitlines() if line.strip()]
         assert len([line for line in lines if not re.match(r"(import|from) ", line)]) <= 4, title
+
+
+def test_the_table_of_guidelines_names_what_there_is() -> None:
+    """Each practice and strategy: components that can be imported, or commands; a scenario; a runbook; its section."""
+    table = [line.strip("|").split("|") for line in GUIDELINES.read_text().splitlines() if line.startswith("| [")]
+    assert len(table) == len([title for level, title in headings(GUIDELINES) if level == 3]) == 11
+    for title, components, scenario, runbook in table:
+        for name in re.findall(r"`([^`]+)`", components):
+            program, _, command = name.partition(" ")
+            if command:
+                assert (program, command in COMMANDS) == ("harness", True), name
+            else:
+                assert importlib.util.find_spec(f"harness.resilience.{name}") is not None, name
+        assert scenario.strip() in SCENARIOS, title
+        (target,) = re.findall(r"\]\((runbooks/[\w-]+\.md)\)", runbook)
+        text = section(GUIDELINES, re.sub(r"\[(.*)\]\(.*\)", r"\1", title.strip()))
+        assert SCENARIOS[scenario.strip()].name in text, title
+        assert target in text, title
+        uses = set(re.findall(r"`(\w+)`", components))
+        source = SCENARIOS[scenario.strip()].read_text()
+        assert not uses or any(set(names) & set(re.findall(r"\w+", source)) for names in map(_names_of, uses)), title
+
+
+def _names_of(component: str) -> list[str]:
+    """What somebody who uses *component* writes: its public names, and those that take it in."""
+    module = importlib.import_module(f"harness.resilience.{component}")
+    return [*module.__all__, *TAKES_IN.get(component, ())]
 
 
 def test_the_procedures_act(desk: Desk, services: Services) -> None:
