@@ -60,8 +60,11 @@ def found_here() -> dict[str, Known]:
     """What the harness's SQS and moto do now."""
     from harness.environments.conformance import try_simulated
     from harness.fidelity.table import rows
+    from harness.servers.aws_server import AwsServer
 
-    memory = of_recording([_recording(try_simulated(rows()))], dated=False)
+    with AwsServer(seed=1) as server:  # what is about HTTP itself
+        by_http = on_server(server.url, [row for row in rows() if row.http])
+    memory = of_recording([_recording(try_simulated(rows())), _recording(by_http)], dated=False)
     with moto_server() as endpoint:
         served = on_server(endpoint, list(rows()))
     patient = {outcome.row.id for outcome in served if outcome.state == "left out"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.fidelity import on_server
+from harness.fidelity.known import known
 from harness.fidelity.table import rows
 from harness.servers.aws_server import AwsServer
 
@@ -21,6 +22,11 @@ def differences(patience: float) -> list[tuple[str, str]]:
 def test_what_need_not_wait() -> None:
     """Each case that waits a second at most passes over HTTP, those of the query protocol and of GET among them."""
     assert differences(patience=1) == []
+
+
+def test_the_table_says_so() -> None:
+    """In the table the harness does as AWS on every rule with a case: simulated, or by HTTP on its server."""
+    assert known()["memory"].rows == {row.id: "" for row in rows() if row.run is not None}
 
 
 @pytest.mark.slow
