@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from harness.history import History as History
     from harness.invariants.base import Verdict as Verdict
     from harness.objectives import Objectives as Objectives
+    from harness.redis_queues import RedisList as RedisList
+    from harness.redis_queues import RedisStream as RedisStream
     from harness.result import Result as Result
     from harness.runner import run as run
     from harness.scenario import Process as Process
@@ -47,6 +49,8 @@ _NAMES = {
     "Objectives": "harness.objectives",
     "Process": "harness.scenario",
     "Queue": "harness.scenario",
+    "RedisList": "harness.redis_queues",
+    "RedisStream": "harness.redis_queues",
     "Result": "harness.result",
     "Scenario": "harness.scenario",
     "Verdict": "harness.invariants.base",
@@ -63,6 +67,8 @@ __all__ = [
     "Objectives",
     "Process",
     "Queue",
+    "RedisList",
+    "RedisStream",
     "Result",
     "Scenario",
     "Verdict",

@@ -42,10 +42,12 @@ KINDS: dict[str, str] = {
     # delivery
     "send": "a message was accepted by a queue; `queue`, `bytes`, `origin` (workload or process), `body` or "
     "`length` and `digest`, `original` (id of the message that this one carries on, where known), `group`, `delay`",
-    "receive": "a message was delivered; `queue`, `receive_count`, `handle`, `visible_at` (seconds)",
+    "receive": "a message was delivered; `queue`, `receive_count`, `handle`, `visible_at` (seconds; null: it is hidden "
+    "from others until somebody takes it back, as in Redis)",
     "delete": "a message was acknowledged; `queue`, `handle`, `found` (false: nothing was there to delete)",
     "visibility": "the visibility timeout of a delivery was changed; `queue`, `handle`, `visible_at` (seconds)",
     "move": "native redrive took a message from `queue` to `to`; `receive_count` (a move task sends and deletes)",
+    "message.lost": "the server that held a message lost it (a failover, a flush of Redis); `queue`",
     "expire": "retention ran out and the message is gone; `queue`",
     "purge": "the messages of a queue were purged; `queue`, `messages` (ids)",
     "queue.create": "a queue was made; `queue`",

@@ -28,6 +28,7 @@ from typing import Any, TypeAlias
 from harness.errors import ScenarioError
 from harness.faults.plan import Fault, FaultPlan
 from harness.objectives import Objectives
+from harness.redis_queues import RedisList, RedisStream
 from harness.sim.lambda_consumer import LambdaConsumer
 from harness.sim.world import HOME_REGION
 
@@ -320,7 +321,7 @@ class Scenario:
     name: str
     processes: Sequence[Process]
     workload: Workload | Sequence[Workload]
-    queues: Sequence[Queue] = ()
+    queues: Sequence[Queue | RedisList | RedisStream] = ()
     effects: Any = ()
     faults: FaultPlan | Iterable[Fault] = ()
     invariants: Sequence[Any] | None = None
@@ -522,14 +523,19 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
-def _with_dead_letters(queues: tuple[Queue, ...], work: tuple[Workload, ...]) -> tuple[Queue, ...]:
+def _with_dead_letters(
+    queues: tuple[Queue | RedisList | RedisStream, ...], work: tuple[Workload, ...]
+) -> tuple[Queue | RedisList | RedisStream, ...]:
     """Declared queues, and those that are only named: dead-letter queues and the workload's."""
     known = {queue.name for queue in queues}
-    made: list[Queue] = []
+    made: list[Queue | RedisList | RedisStream] = []
     for queue in queues:
         if queue.dead_letter and queue.dead_letter not in known:
             known.add(queue.dead_letter)
-            made.append(Queue(queue.dead_letter, retention=1_209_600, region=queue.region))
+            if isinstance(queue, Queue):
+                made.append(Queue(queue.dead_letter, retention=1_209_600, region=queue.region))
+            else:
+                made.append(queue.dead_letters())
     for one in work:
         if one.to not in known:
             known.add(one.to)

@@ -8,6 +8,7 @@ from harness.environments.recorder import HistoryRecorder
 from harness.sim.kernel import Kernel
 from harness.sim.services.http import HttpStubs
 from harness.sim.services.redis import RedisServer
+from harness.sim.services.redis_delivery import RedisDelivery
 
 __all__ = ["SimulatedBench"]
 
@@ -23,6 +24,7 @@ class SimulatedBench:
         self._sqs = sqs
         self.http = http
         self.redis = redis
+        self.redis_queues: RedisDelivery | None = None
 
     def record_effect(self, name: str, key: str | None, source: str) -> None:
         self._record("effect", name=name, key=key, source=source)
@@ -31,9 +33,17 @@ class SimulatedBench:
         self._record("effect.lost", name=name, key=key)
 
     def on_send(self, observer: SendObserver) -> Undo:
-        observers = self._sqs.send_observers
-        observers.append(observer)
-        return lambda: observers.remove(observer)
+        places = [self._sqs.send_observers]
+        if self.redis_queues is not None:
+            places.append(self.redis_queues.clerk.send_observers)
+        for observers in places:
+            observers.append(observer)
+
+        def undo() -> None:
+            for observers in places:
+                observers.remove(observer)
+
+        return undo
 
     def now_us(self) -> int:
         return self._kernel.now_us

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from harness.history import Event, Writer
@@ -39,6 +40,7 @@ class HistoryRecorder:
         self.step: Callable[[Event], None] | None = None
         self.taps: dict[str, list[Callable[[Event], None]]] = {}
         self.outside = "-"
+        self._acting: Any = None
         self.count = 0
         self.closed = False
 
@@ -47,7 +49,8 @@ class HistoryRecorder:
             return 0
         self.count = n = self.count + 1
         kernel = self._kernel
-        actor = kernel.current
+        acting = self._acting
+        actor = kernel.current if acting is None else acting
         event: dict[str, Any] = {
             "n": n,
             "t": kernel.now_us / 1_000_000,
@@ -56,7 +59,7 @@ class HistoryRecorder:
         }
         if message is not None:
             event["message"] = message
-        if actor is not None and actor.cause is not None:
+        if actor is not None and actor.cause is not None and acting is None:
             event["cause"] = actor.cause
             actor.cause = None
         if fields:
@@ -81,6 +84,18 @@ class HistoryRecorder:
     def tap(self, kind: str, function: Callable[[Event], None]) -> None:
         """Call *function* with each event of *kind* from now on."""
         self.taps.setdefault(kind, []).append(function)
+
+    @contextmanager
+    def acting_for(self, actor: Any) -> Iterator[None]:
+        """What is recorded meanwhile was asked for by *actor* (``None``: whoever acts), though another one may run.
+
+        A server answers a client that waits when somebody else's call gives it something to answer with.
+        """
+        before, self._acting = self._acting, None if actor is self._kernel.current else actor
+        try:
+            yield
+        finally:
+            self._acting = before
 
     def flush(self) -> None:
         """Write out what is buffered: after this moment nothing may follow."""

@@ -22,12 +22,14 @@ from harness.environments.processes import Addresses, ProcessTable
 from harness.environments.queues import QueueService
 from harness.environments.quiet import QuietPeriod
 from harness.environments.recorder import HistoryRecorder
+from harness.environments.redis_queues import redis_delivery
 from harness.environments.sink import PointsSink
 from harness.environments.workload import Sender
 from harness.errors import Deadlock, Runaway, Stalled
 from harness.faults.engine import FaultEngine
 from harness.faults.plan import FaultPlan
 from harness.history import Event, Writer
+from harness.redis_queues import RedisList, RedisStream
 from harness.scenario import Scenario
 from harness.seeds import Seeds
 from harness.sim import latency, patches, world
@@ -168,13 +170,14 @@ class SimulatedRun:
         self.redis.may_lose = any(fault.kind in ("failover", "flushed") for fault in plan)
         self.http = made.http = HttpStubs(made)
         self.keys = KeyBook(scenario)
+        self.redis_queues = redis_delivery(scenario, kernel, record, self.redis, self.keys)
         self.quiet = QuietPeriod(scenario, record)
         self._handler = self._make_handler(seeds)
         self.processes = self._actions.table = ProcessTable(
             scenario,
             kernel,
             record,
-            Addresses(self.sqs.queue_url, self.http.url, self.redis.url(), "http://127.0.0.1:9"),
+            Addresses(self._queue_url, self.http.url, self.redis.url(), "http://127.0.0.1:9"),
             base_environ(),
             self._handler,
             engine.start_delay_us,
@@ -191,6 +194,12 @@ class SimulatedRun:
                 self.kernel.stop("violation")
 
         return stepped
+
+    def _queue_url(self, name: str) -> str:
+        """How a process names the queue called *name*: the URL of an SQS queue, the key of one in Redis."""
+        if self.redis_queues is not None and name in self.redis_queues.queues:
+            return name
+        return self.sqs.queue_url(name)
 
     def _make_services(self, seeds: Seeds) -> QueueService:
         """The services that are simulated here; those that few scenarios use are made at their first call."""
@@ -263,6 +272,9 @@ class SimulatedRun:
             # A class is made for this run: what a responder remembers must not outlive it.
             self.http.respond(name, responder() if isinstance(responder, type) else responder)
         bench = SimulatedBench(self.kernel, record, self.sqs, self.http, self.redis)
+        if self.redis_queues is not None:
+            bench.redis_queues = self.redis_queues
+            self.redis_queues.create()
         self._undo += [effect.observe(bench) for effect in scenario.effects]
         self._undo.append(observe.install(record, key_of=lambda message: self.keys.of_message(None, message)))
         before = points.set_sink(PointsSink(self.kernel, self.engine, record))
@@ -278,11 +290,15 @@ class SimulatedRun:
         self.processes.start_all()
         first = 0
         for workload in scenario.workloads:
-            Sender(scenario, workload, first, self.kernel, self.engine, record, self.sqs, self.keys).start()
+            sender = Sender(scenario, workload, first, self.kernel, self.engine, record, self.sqs, self.keys)
+            sender.redis_queues = self.redis_queues
+            sender.start()
             first += workload.messages
 
     def _make_queues(self) -> None:
-        queues = {queue.name: queue for queue in self.scenario.queues}
+        queues = {
+            queue.name: queue for queue in self.scenario.queues if not isinstance(queue, (RedisList, RedisStream))
+        }
         pointed_at = set(self.scenario.dead_letter_queues)
         for name in sorted(queues, key=lambda name: name not in pointed_at):  # a redrive policy needs its target
             queue = queues[name]
@@ -320,7 +336,7 @@ class SimulatedRun:
         self.record(
             "run.end",
             reason=reason,
-            queues=self.sqs.inventory(),
+            queues=self.sqs.inventory() | ({} if self.redis_queues is None else self.redis_queues.inventory()),
             points=self.engine.table(),
             steps=self.kernel.steps,
             **self._preempted(),

@@ -15,6 +15,7 @@ from harness.faults.engine import FaultEngine
 from harness.jsonpath import compile_path, key_text
 from harness.scenario import Queue, Scenario, Workload
 from harness.sim.kernel import Kernel
+from harness.sim.services.redis_delivery import RedisDelivery
 
 __all__ = ["Sender", "body_text", "key_reader"]
 
@@ -69,6 +70,7 @@ class Sender:
         self._record = record
         self._sqs = sqs
         self._keys = keys
+        self.redis_queues: RedisDelivery | None = None  # where messages for queues in Redis go
         self._ends_us = None if scenario.duration is None else round(scenario.duration * 1_000_000)
         self._number = 0
         self._key = key_reader(workload)
@@ -110,6 +112,11 @@ class Sender:
         meant = body_text(value)
         body, attributes = self._engine.workload_body(workload.to, number, key, meant, attributes)
         self._keys.workload_sends(body, key, spoiled=body != meant or workload.key is None)
+        redis_queues = self.redis_queues
+        if redis_queues is not None and workload.to in redis_queues.queues:
+            group = workload.group(number) if workload.group else None
+            redis_queues.put(workload.to, value, body, key=key, group=group, spoiled=body != meant)
+            return
         fifo = workload.to.endswith(".fifo")
         self._sqs.put(
             workload.to,

@@ -178,6 +178,8 @@ def _lost(plot: Plot) -> str:
     if undone:
         name = effect_name(undone[-1].get("name"))
         return f'the store of "{name}" lost what had happened, after the message was deleted'
+    if plot.of("message.lost"):
+        return "Redis had accepted the message, and lost it"
     if plot.of("expire"):
         return "its retention ran out before anybody had handled it"
     deletes = [event for event in plot.of("delete") if event.get("found", True)]

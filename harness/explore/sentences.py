@@ -291,6 +291,7 @@ _TELLERS: Mapping[str, Callable[[Event, Plot], str]] = {
     "run.end": lambda event, plot: f"the run was over ({event.get('reason')})",
     "visibility": lambda event, plot: f"{_who(event)} hid it from the others until {event.get('visible_at')} s",
     "move": lambda event, plot: f"SQS moved it from {event.get('queue')} to {event.get('to')}",
+    "message.lost": lambda event, plot: f"the server that held it in {event.get('queue')} lost it",
     "expire": lambda event, plot: f"its retention in {event.get('queue')} ran out: it was gone",
     "quarantine": lambda event, plot: f"{_who(event)} put it in quarantine: {event.get('reason')}",
     "release": lambda event, plot: f"{_who(event)} let it out of quarantine",

@@ -253,9 +253,9 @@ _STORE_ROWS: tuple[Weakening, ...] = (
         name="effects undone by their store",
         invariants=("no-message-loss",),
         under=(_kinds("redis", "flushed", "failover"),),
-        to="no message is lost but those whose effect Redis itself had and lost again",
-        why="The message was handled and acknowledged; that its store then loses what it had confirmed is out of the "
-        "consumer's hands.",
+        to="no message is lost but those that Redis itself held, or whose effect it had, and lost again",
+        why="That a store loses what it had confirmed, a message or what was done for one, is out of the consumer's "
+        "hands.",
         plan=_plan(_fault("redis", "flushed", start=30)),
         parameters={"undone_excused": True},
     ),

@@ -173,7 +173,7 @@ class NoMessageLoss(LedgerInvariant):
             evidence += [entry.sent_n, entry.received_n, entry.gone_n, entry.undone_n]
         first = gone[0]
         how = f"{first.how} (event {first.gone_n})"
-        if first.undone_n:
+        if first.undone_n and first.effect_n:
             missing = f"its effect (event {first.effect_n}) was undone by its store (event {first.undone_n})"
         else:
             missing = f"the effect {names} was never seen for it"

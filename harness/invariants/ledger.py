@@ -14,6 +14,7 @@ stand in the header); others are remembered only to say what could be declared.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -177,6 +178,7 @@ class Ledger(Book):
             "delete": self._on_delete,
             "visibility": self._on_visibility,
             "move": self._on_move,
+            "message.lost": self._on_message_lost,
             "expire": self._on_expire,
             "purge": self._on_purge,
             "queue.delete": self._on_queue_delete,
@@ -241,9 +243,9 @@ class Ledger(Book):
             if not copy.entry.began_n:
                 copy.entry.began_n = number
         copy.receives += 1
-        visible_at = event.get("visible_at")
-        if visible_at is not None:
-            copy.visible_at = visible_at
+        if "visible_at" in event:
+            visible_at = event["visible_at"]
+            copy.visible_at = math.inf if visible_at is None else visible_at
         if copy.role != DEAD_LETTER:
             self.deliveries += 1
             self.consumed.add(copy.queue)
@@ -265,6 +267,12 @@ class Ledger(Book):
         if copy is not None and not copy.gone:
             copy.entry.expired_n = event["n"]
             self._leave(copy, event, "expired")
+
+    def _on_message_lost(self, event: Event) -> None:
+        copy = self.copies.get(event["message"])
+        if copy is not None and not copy.gone:
+            copy.entry.undone_n = event["n"]
+            self._leave(copy, event, "lost by its server")
 
     def _on_purge(self, event: Event) -> None:
         for message in event.get("messages") or ():

@@ -7,6 +7,7 @@ messages and the marks, not to the events. Nothing here draws.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,6 +32,7 @@ MARK_ROWS = {
     "process.pause": "pause",
     "quarantine": "quarantined",
     "expire": "expired",
+    "message.lost": "message lost",
     "clock.jump": "clock jump",
     "effect.lost": "effect lost",
 }
@@ -207,7 +209,8 @@ class _Queues:
         if kind == "send" and message is not None:
             self._put(t, message, event["queue"])
         elif kind == "receive" and message in self._queue:
-            self._take(t, message, event.get("visible_at", t))
+            until = event.get("visible_at", t)
+            self._take(t, message, math.inf if until is None else until)
         elif kind == "visibility" and message in self._until:
             self._until[message] = event.get("visible_at", t)
             heapq.heappush(self._expiry, (self._until[message], message))
@@ -215,7 +218,7 @@ class _Queues:
         elif kind == "move" and message is not None:
             self._drop(t, message)
             self._put(t, message, event["to"])
-        elif (kind == "delete" and event.get("found", True)) or kind == "expire":
+        elif (kind == "delete" and event.get("found", True)) or kind in ("expire", "message.lost"):
             self._drop(t, message)
         elif kind in ("purge", "queue.delete"):
             for gone in event.get("messages", ()):

@@ -15,7 +15,7 @@ from harness.errors import InvariantViolated
 from harness.faults.plan import Fault
 from harness.loading import load
 from harness.scenario import Process, Scenario
-from tests.systems import asyncio_consumers, aws_services, broken
+from tests.systems import asyncio_consumers, aws_services, broken, redis_queues
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "scenarios"
 
@@ -37,6 +37,7 @@ class Twin:
 
 
 CRASH_BEFORE = {"faults": [Fault("aws.sqs.SendMessage", "crash", side="before", nth=1, restart_after=5)]}
+KILLED_WITH_ONE_IN_HAND = {"faults": [Fault("point.took", "crash", nth=5, restart_after=3)]}
 
 TWINS = [
     Twin("sqs-throttling-storm", broken.dies_of_the_first_error, "not-stuck", "send"),
@@ -133,6 +134,18 @@ TWINS = [
     ),
     Twin("idempotency-in-dynamodb", aws_services.writes_what_it_read, "effects-once", "effect"),
     Twin("region-down-fail-over", aws_services.remembers_in_each_region, "effects-once", "effect"),
+    Twin("redis-list-worker", redis_queues.pops_before_it_works, "no-message-loss", "delete", KILLED_WITH_ONE_IN_HAND),
+    Twin(
+        "redis-list-worker", redis_queues.never_looks_into_its_own_list, "not-stuck", "receive", KILLED_WITH_ONE_IN_HAND
+    ),
+    Twin(
+        "redis-stream-workers",
+        redis_queues.acknowledges_before_it_works,
+        "no-message-loss",
+        "delete",
+        KILLED_WITH_ONE_IN_HAND,
+    ),
+    Twin("redis-stream-workers", redis_queues.never_claims, "not-stuck", "receive", KILLED_WITH_ONE_IN_HAND),
 ]
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from harness.sim.services.redis_delivery import RedisDelivery
     from harness.sim.services.redis_engine import Engine, Session
     from harness.sim.world import World
 
@@ -64,6 +65,8 @@ class RedisServer:
         self._next_port = 40_000
         #: Whether data may be lost in this run; if not, nobody need remember what was written.
         self.may_lose = True
+        #: What messages in declared lists and streams are told to, if the scenario has any.
+        self.delivery: RedisDelivery | None = None
         self.observers: list[RedisObserver] = []
         self.loss_observers: list[LossObserver] = []
         for renew in list(on_new_server):
@@ -79,7 +82,15 @@ class RedisServer:
         if self._engine is None:
             from harness.sim.services.redis_engine import Engine
 
-            self._engine = Engine(self._now_us, self._call_later, self._chance, self._commanded, self._history_seconds)
+            self._engine = Engine(
+                self._now_us,
+                self._call_later,
+                self._chance,
+                self._commanded,
+                self._history_seconds,
+                who=lambda: self._kernel.current,
+                after_command=None if self.delivery is None else self.delivery.carried_out,
+            )
         return self._engine
 
     def _now_us(self) -> int:
@@ -109,7 +120,7 @@ class RedisServer:
 
         return Session(self.engine, send, closed, alive, address)
 
-    def command(self, *parts: str | bytes | int | float) -> Any:
+    def command(self, *parts: str | bytes | int | float, db: int = 0) -> Any:
         """Carry out one command from outside the run's clients (a scenario's set-up, a test). No points, no latency.
 
         Returns the reply as bytes, numbers, lists and ``None``.
@@ -122,6 +133,9 @@ class RedisServer:
 
         session = PlainSession(self.engine)
         try:
+            if db:
+                session.execute([b"SELECT", b"%d" % db])
+                session.replies.clear()
             session.execute([part if isinstance(part, bytes) else str(part).encode() for part in parts])
         finally:
             session.close()

@@ -78,6 +78,11 @@ class Dataset(_database.Database):
         self.index = index
         self.condition: Any = _Changes(engine)
         self._journal = engine.journal
+        self._engine = engine
+
+    def notify_watch(self, key: bytes) -> None:
+        self._engine.touched.add((self.index, key))
+        super().notify_watch(key)
 
     def __getitem__(self, key: bytes) -> Any:
         if self._journal is not None and key in self._dict:

@@ -14,6 +14,7 @@ from typing import Any
 
 import redis
 from fakeredis import FakeServer
+from fakeredis._command_args_parsing import Timeout
 from fakeredis._helpers import SimpleError, SimpleString
 from fakeredis._socket import FakeSocket
 from fakeredis.model._command_info import get_command_info
@@ -23,7 +24,10 @@ from harness.sim.services.redis_data import Datasets, Journal
 from harness.sim.services.redis_standins import engine_active
 from harness.sim.wire.resp import Error, Push, Simple, encode
 
-__all__ = ["Blocked", "Engine", "PlainSession", "Session", "command_flags"]
+__all__ = ["AfterCommand", "Blocked", "Engine", "PlainSession", "Session", "command_flags"]
+
+#: Told each command that took effect as a whole: ``(session, changed keys, names)``.
+AfterCommand = Callable[["Session", "set[tuple[int, bytes]]", "frozenset[str]"], None]
 
 _SUBSCRIPTIONS = frozenset({"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe"})
 
@@ -94,7 +98,10 @@ class Engine(FakeServer):
     a function after so many seconds, ``chance`` is its random stream,
     ``on_command`` is told each command that was carried out,
     those inside transactions and scripts included: name, arguments, reply,
-    database.
+    database. ``who`` says who sends the command that arrives now;
+    ``after_command`` is told once a command took effect as a whole (a
+    transaction, a script): its session, the keys that changed, its name and
+    the names of what ran inside it.
     """
 
     def __init__(
@@ -104,8 +111,14 @@ class Engine(FakeServer):
         chance: _random.Random,
         on_command: Callable[[str, list[bytes], Any, int], None],
         history_seconds: float | None,
+        who: Callable[[], Any] = lambda: None,
+        after_command: AfterCommand | None = None,
     ) -> None:
         self.now_us = now_us
+        self.who = who
+        self.after_command = after_command
+        self.touched: set[tuple[int, bytes]] = set()
+        self.commands: set[str] = set()
         self.call_later = call_later
         self.chance = chance
         self.on_command = on_command
@@ -173,6 +186,7 @@ class Session(FakeSocket):
         self._send = send
         self._closed_by_server = closed
         self.alive = alive
+        self.actor: Any = None  # who sent the latest command
         self._command = ""
         self._fields: list[bytes] | None = None  # of the command that is blocked
         self._expired = False
@@ -196,6 +210,11 @@ class Session(FakeSocket):
         return self._transaction is not None
 
     @property
+    def is_plain(self) -> bool:
+        """Whether this is a session of the run itself."""
+        return False
+
+    @property
     def is_blocked(self) -> bool:
         return self._fields is not None
 
@@ -213,11 +232,12 @@ class Session(FakeSocket):
 
     def execute(self, fields: list[bytes]) -> None:
         """Carry out one command; a blocking one may be answered later, and what comes after it waits its turn."""
+        engine = self._engine
+        self.actor = engine.who() or self.actor
         if self._fields is not None:
             self._queue.append(fields)
             return
         fields = self._pinned(fields)
-        engine = self._engine
         if fields[0].upper() in _ABOUT_OTHERS:
             engine.bury()
         if not self.in_transaction:
@@ -274,6 +294,9 @@ class Session(FakeSocket):
         if engine.journal is not None:
             flags = command_flags(self._command)
             engine.journal.begin("readonly" not in flags)
+        if engine.after_command is not None:
+            engine.touched.clear()
+            engine.commands = {self._command.upper()}
         with engine_active(engine):
             try:
                 self._process_command(fields)
@@ -282,6 +305,8 @@ class Session(FakeSocket):
                 self.refuse(f"ERR not simulated: {self._command.upper()} ended in {type(error).__name__}: {error}")
             finally:
                 self._command = ""
+        if engine.after_command is not None:
+            engine.after_command(self, engine.touched, frozenset(engine.commands))
 
     def _pinned(self, fields: list[bytes]) -> list[bytes]:
         """A blocking XREAD from ``$`` means the end of the stream now, not at the time of the next try."""
@@ -302,10 +327,25 @@ class Session(FakeSocket):
     # -- what fakeredis calls
 
     def _run_command(self, func: Any, sig: Any, args: list[Any], from_script: bool) -> Any:
-        result = super()._run_command(func, sig, args, from_script)
+        if sig.name == "blmove" and len(args) == 5 and args[0] not in self._db:
+            result = self._wait_for_list(args[4])
+        else:
+            result = super()._run_command(func, sig, args, from_script)
         if not isinstance(result, SimpleError):
+            self._engine.commands.add(sig.name.upper())
             self._engine.on_command(sig.name.upper(), args, result, self._db_num)
         return result
+
+    def _wait_for_list(self, timeout: bytes) -> Any:
+        """BLMOVE of a list that is not there waits for one. fakeredis answers nil at once."""
+        try:
+            return self._blocking(Timeout.decode(timeout), lambda first: None)
+        except SimpleError as error:
+            return error
+
+    def _xreadgroup(self, consumer: bytes, groups: Any, count: Any, noack: bool, idle: Any, first: bool) -> Any:
+        # On a first pass without COUNT fakeredis delivers the entries and then answers that there were none.
+        return super()._xreadgroup(consumer, groups, count, noack, idle, False)
 
     def _blocking(self, timeout: float | None, func: Callable[[bool], Any], shape: Any = None) -> Any:
         first = self._fields is None
@@ -313,6 +353,8 @@ class Session(FakeSocket):
             self._take_unblock_reason()
             return None if shape is None else shape(None)
         result = func(first)
+        if result == {}:  # XREADGROUP: no stream has anything
+            result = None
         if result is None and not self._in_transaction and not self._expired:
             raise Blocked(timeout or None)
         return result if shape is None else shape(result)
@@ -352,6 +394,10 @@ class PlainSession(Session):
     def __init__(self, engine: Engine) -> None:
         self.replies: list[Any] = []
         super().__init__(engine, lambda data: None, lambda: None, lambda: True, ("127.0.0.1", 0))
+
+    @property
+    def is_plain(self) -> bool:
+        return True
 
     def reply(self, value: Any) -> None:
         self.replies.append(value)

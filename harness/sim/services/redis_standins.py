@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import fakeredis
 from fakeredis._core import _database
 from fakeredis._socket import FakeSocket
-from fakeredis.model import ExpiringMembersSet, _topk
+from fakeredis.model import ExpiringMembersSet, _stream, _topk
 
 from harness.errors import EnvironmentFailed
 
@@ -93,6 +93,23 @@ def _sorted_members(members: ExpiringMembersSet) -> Iterator[bytes]:
     return iter(sorted(members._values))
 
 
+def _group_read(self: Any, consumer_name: bytes, start_id: bytes, count: int | None, noack: bool) -> Any:
+    """XREADGROUP of a consumer's own history is a delivery too: the entries' idle time begins anew.
+
+    Seen on redis-server 7.0.15; fakeredis counts the delivery and keeps the time.
+    """
+    records: Any = _group_read_of_fakeredis(self, consumer_name, start_id, count, noack)
+    if start_id != b">":
+        now = int(_Clock.time() * 1000)
+        for record in records:
+            entry = _stream.StreamEntryKey.parse_str(bytes(record[0]))
+            pending = self.pel[entry]
+            self.pel[entry] = pending._replace(time_read=now)
+    return records
+
+
+_group_read_of_fakeredis = _stream.StreamGroup.group_read
+
 _replaced: list[tuple[Any, str, Any]] = []
 
 
@@ -110,6 +127,7 @@ def install() -> None:
                 _replace(module, "random", chance)
     _replace(_topk, "hash", _stable_hash)
     _replace(ExpiringMembersSet, "__iter__", _sorted_members)
+    _replace(_stream.StreamGroup, "group_read", _group_read)
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
@@ -139,6 +157,10 @@ def self_check() -> None:
         (_database.Database, ("notify_watch", "wake_all", "clear", "swap", "expired")),
         (ExpiringMembersSet, ("__iter__", "_expire_members")),
         (_topk, ("HashArray", "HeavyKeeper")),
+        (_stream, ("StreamEntryKey", "PelEntry", "MIN_KEY")),
+        (_stream.XStream, ("group_get", "stream_read", "format_record", "last_id")),
+        (_stream.StreamGroup, ("group_read",)),
+        (_stream.PelEntry, ("consumer_name", "time_read", "times_delivered")),
     ]
     for owner, names in wanted:
         for name in names:
