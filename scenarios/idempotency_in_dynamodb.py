@@ -130,7 +130,7 @@ scenario = Scenario(
     faults=[
         Fault("dependency.payments", "slow", seconds=35, nth=5),
         Fault("aws.dynamodb.*", "throttled", start=20, end=60, probability=0.5),
-        Fault("aws.dynamodb.PutItem", "timeout", side="after", start=60, end=90, probability=0.6),
+        Fault("aws.dynamodb.PutItem", "timeout", side="after", start=60, end=110, probability=0.5),
         Fault("aws.sqs.DeleteMessage", "timeout", side="before", start=60, end=100, probability=0.3),
         Fault("dependency.payments", "slow", seconds=35, nth=45),
         # The claim was made, or the charge was written down, and the worker is gone.

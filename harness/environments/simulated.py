@@ -212,7 +212,16 @@ class SimulatedRun:
             record_bodies=self.scenario.record_bodies,
         )
         made.makers["cloudwatch"] = lambda: self._make_cloudwatch(sqs)
+        made.makers["sns"] = lambda: self._make_sns(sqs, seeds)
         return sqs
+
+    def _make_sns(self, sqs: SqsService, seeds: Seeds) -> Service:
+        from harness.environments.service_clock import ServiceClock
+        from harness.sim.services.sns import SnsService
+
+        delivery_us = latency.DEFAULT.sampler(seeds.stream("sns/deliveries"))
+        clock = ServiceClock(self.kernel, self.record, "sns")
+        return SnsService(clock, seeds.stream("sns/ids"), sqs, lambda: delivery_us("aws.sns"))
 
     def _make_cloudwatch(self, sqs: SqsService) -> Service:
         from harness.environments.service_clock import ServiceClock
@@ -359,6 +368,8 @@ class SimulatedRun:
         found = list(self.processes.failures)
         if self.kernel.refused:
             found += [str(error) for error in self.kernel.refused]
+        for service in self.world.services.values():
+            found += getattr(service, "notes", ())
         return found + self.elsewhere.failures
 
     def close(self) -> None:

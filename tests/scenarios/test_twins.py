@@ -134,6 +134,7 @@ TWINS = [
     ),
     Twin("idempotency-in-dynamodb", aws_services.writes_what_it_read, "effects-once", "effect"),
     Twin("region-down-fail-over", aws_services.remembers_in_each_region, "effects-once", "effect"),
+    Twin("orders-through-sns", aws_services.publishes_and_forgets, "no-message-loss", "delete"),
     Twin("redis-list-worker", redis_queues.pops_before_it_works, "no-message-loss", "delete", KILLED_WITH_ONE_IN_HAND),
     Twin(
         "redis-list-worker", redis_queues.never_looks_into_its_own_list, "not-stuck", "receive", KILLED_WITH_ONE_IN_HAND

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from typing import Any
 
@@ -101,3 +102,22 @@ def remembers_in_each_region(env: Any) -> None:
                     sqs.delete_message(QueueUrl=env.queue_url(name), ReceiptHandle=message["ReceiptHandle"])
             except (BotoCoreError, ClientError):
                 continue
+
+
+def publishes_and_forgets(env: Any) -> None:
+    """Announces an order, logs what fails, and deletes the order either way; charges what comes through."""
+    sqs, sns = boto3.client("sqs"), boto3.client("sns", config=Config(read_timeout=5))
+    topic = sns.create_topic(Name="order-events")["TopicArn"]
+    arn = sqs.get_queue_attributes(QueueUrl=env.queue_url("billing"), AttributeNames=["QueueArn"])
+    endpoint = arn["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=endpoint, Attributes={"RawMessageDelivery": "true"})
+    while True:
+        for message in receive(sqs, env.queue_url("intake"), wait=1):
+            try:
+                sns.publish(TopicArn=topic, Message=message["Body"])
+            except (BotoCoreError, ClientError):
+                logging.getLogger(__name__).warning("an order was not announced")
+            sqs.delete_message(QueueUrl=env.queue_url("intake"), ReceiptHandle=message["ReceiptHandle"])
+        for message in receive(sqs, env.queue_url("billing"), wait=1):
+            charges(message)
+            sqs.delete_message(QueueUrl=env.queue_url("billing"), ReceiptHandle=message["ReceiptHandle"])

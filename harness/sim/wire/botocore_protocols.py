@@ -167,6 +167,8 @@ def _from_tree(names: _Names, shape: Any, name: str, node: Any) -> Any:
             if found is not None:
                 result[member_name] = _from_tree(names, member, member_name, found)
         return result
+    if kind in ("list", "map") and node == "":
+        return [] if kind == "list" else {}  # how an empty one is written
     if kind == "list":
         if not names.flat(shape):
             node = node.get(shape.member.serialization.get("name", "member"), {})

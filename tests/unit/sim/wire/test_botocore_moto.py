@@ -28,7 +28,7 @@ TABLE = {
 }
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _wired() -> Iterator[None]:
     patches.install()
     wire.install()
