@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,14 @@ from harness.scenario import Scenario
 from harness.sim.wire import botocore as botocore_wire
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "scenarios"
-SCENARIOS = [scenario for path in scenario_files(CATALOGUE) for scenario in load(path)]
+
+#: Those that run simulated and have what they need here.
+SCENARIOS = [
+    scenario
+    for path in scenario_files(CATALOGUE)
+    for scenario in load(path)
+    if "memory" in scenario.backends and all(map(importlib.util.find_spec, scenario.needs))
+]
 
 
 @pytest.fixture(params=SCENARIOS, ids=lambda scenario: scenario.name)

@@ -20,7 +20,12 @@ def test_every_package_is_in_the_wheel() -> None:
         for path in (ROOT / "harness").rglob("*.py")
         if "__pycache__" not in path.parts
     }
-    assert named == found | {"harness.catalogue", "harness.report.templates"}
+    catalogue = {
+        ".".join(("harness.catalogue", *path.parent.relative_to(ROOT / "scenarios").parts))
+        for path in (ROOT / "scenarios").rglob("*.py")
+        if "__pycache__" not in path.parts
+    }
+    assert named == found | catalogue | {"harness.report.templates"}
 
 
 def test_components_and_points_need_the_standard_library_only() -> None:
