@@ -15,7 +15,7 @@ from harness import compat
 if TYPE_CHECKING:
     from harness.sim.actors import Actor
 
-__all__ = ["carried", "courier_name", "name_of"]
+__all__ = ["begin", "carried", "courier_name", "name_of"]
 
 _get_running_loop, _ = compat.running_loop()
 _current_task = compat.current_task()
@@ -24,9 +24,18 @@ _current_task = compat.current_task()
 _acting_for: contextvars.ContextVar[str | None] = contextvars.ContextVar("harness_acting_for", default=None)
 
 
+_in_use = False  # whether there may be tasks and couriers: most runs have none, and events are many
+
+
+def begin(in_use: bool = False) -> None:
+    """A run begins, without tasks and couriers; or, *in_use*, the first of them is there."""
+    global _in_use
+    _in_use = in_use
+
+
 def name_of(actor: Actor) -> str:
     """The name of who acts in *actor*: ``worker.1``, ``worker.1/Task-3``, ``worker.1/pool-1_0``."""
-    if actor.process._kernel.current is not actor:
+    if not _in_use or actor.process._kernel.current is not actor:
         return actor.name
     loop = _get_running_loop()
     if loop is None:
@@ -37,6 +46,7 @@ def name_of(actor: Actor) -> str:
 
 def carried(actor: Actor) -> contextvars.Context:
     """A copy of the context of *actor*, the current one, for a courier."""
+    begin(in_use=True)
     context = contextvars.copy_context()
     context.run(_acting_for.set, name_of(actor))
     return context

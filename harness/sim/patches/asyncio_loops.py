@@ -26,10 +26,10 @@ import asyncio.events
 import asyncio.selector_events
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from harness import compat
-from harness.sim import ending, world
+from harness.sim import ending, lines, world
 from harness.sim.aside import aside
 from harness.sim.kernel import Kernel
 from harness.sim.patches.local import local
@@ -56,6 +56,7 @@ def _init_loop(self: Any, selector: Any = None, *, _original: Callable[..., None
     if isinstance(self._selector, VirtualSelector):
         self._selector.before_wait = _Steps(self._ready)
     _loops().append(self)
+    lines.begin(in_use=True)
 
 
 class _Steps:
@@ -120,16 +121,32 @@ class _Shims:
 
     def set_running_loop(self, loop: Any, /) -> None:
         if loop is not None and compat.made_in_c(type(loop)) and inside_actor():
-            refuse(
-                f"the event loop {type(loop).__module__}.{type(loop).__qualname__}",
-                "It waits in C code, in real time; use asyncio's own loop where a run is in force",
-            )
+            _refuse_loop(type(loop))
         _set_running_loop(loop)
 
 
 _shims = _Shims()
 _SET_RUNNING_LOOP = _shims.set_running_loop
 _SLEEP = _shims.sleep
+
+
+def _refuse_loop(kind: type) -> NoReturn:
+    refuse(
+        f"the event loop {kind.__module__}.{kind.__qualname__}",
+        "It waits in C code, in real time; use asyncio's own loop where a run is in force",
+    )
+
+
+def _new_loop_in_c(cls: type, *args: Any, **kwargs: Any) -> Any:
+    if inside_actor():
+        _refuse_loop(cls)
+    above: Any = super(cls, cls)
+    return above.__new__(cls, *args, **kwargs)
+
+
+def _loops_in_c() -> list[Any]:
+    """The classes of event loops made in C that are there: to be refused before there is anything of one."""
+    return [kind for kind in asyncio.AbstractEventLoop.__subclasses__() if compat.made_in_c(kind)]
 
 
 class _PolicyLocal(local):
@@ -201,11 +218,15 @@ def _loops() -> list[Any]:
 
 def begin_step(kernel: Kernel) -> None:
     """A policy and a set of all tasks for this run alone."""
+    lines.begin()
     _before["policy"] = _events._event_loop_policy
     _events._event_loop_policy = None
     _before["tasks"] = [(tasks, tasks.data) for tasks in compat.sets_of_tasks()]
     for tasks, _ in _before["tasks"]:
         tasks.data = set()
+    _before["loops"] = [kind for kind in _loops_in_c() if "__new__" not in vars(kind)]
+    for kind in _before["loops"]:
+        kind.__new__ = _new_loop_in_c
 
 
 def close_step(kernel: Kernel) -> None:
@@ -222,6 +243,8 @@ def close_step(kernel: Kernel) -> None:
             _close(kernel, None, loop)
     for tasks, data in _before["tasks"]:
         tasks.data = data
+    for kind in _before["loops"]:
+        del kind.__new__
     _events._event_loop_policy = _before["policy"]
     _before.clear()
 

@@ -644,13 +644,18 @@ def test_real_descriptors_child_processes_and_servers_are_refused() -> None:
 
 
 def test_a_loop_made_of_c_is_refused() -> None:
-    """An event loop that waits in C code is refused when it starts, with the remedy."""
+    """An event loop that waits in C code is refused before there is one, else when it starts; outside it is let be."""
 
-    class Compiled(asyncio.AbstractEventLoop, int):  # int stands for the C part
+    class Compiled(int, asyncio.AbstractEventLoop):  # int stands for the C part
         pass
+
+    early = Compiled(7)
 
     def main() -> None:
         with pytest.raises(RealWorld, match=r"the event loop .*Compiled.* asyncio's own loop"):
-            asyncio._set_running_loop(Compiled())
+            Compiled()
+        with pytest.raises(RealWorld, match=r"the event loop .*Compiled.* asyncio's own loop"):
+            asyncio._set_running_loop(early)
 
     simulate(main)
+    assert Compiled(8) == 8
