@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -27,3 +28,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def conservation() -> Iterator[None]:
+    """No in-memory SQS of any test gains or loses a message: asserted after each of its calls."""
+    from tests import conservation
+
+    conservation.install()
+    yield
+    conservation.uninstall()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.sim import patches
-from tests.budget import examples
-from tests.properties.programs import Program, programs, run
+from harness.sim.preempt import Level, Rewriting
+from tests.budget import NIGHTLY, examples
+from tests.properties import determined
+from tests.properties.programs import KINDS, NESTED, Program, draw_program, programs, run
+from tests.unit.sim.simulate import answer
 
 _SETTINGS = settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -36,6 +42,18 @@ def test_run_equals_run_equals_replay(program: Program, seed: int) -> None:
     first = run(program, seed)
     assert run(program, seed) == first
     assert run(program, seed, tape=first.decisions) == first
+
+
+def test_run_equals_run_equals_replay_over_many_programs() -> None:
+    """A thousand programs (nightly: 20,000): run == run == replay; every kind of operation was among them."""
+    kinds: set[str] = set()
+    for number in range(20_000 if NIGHTLY else 1_000):
+        program = draw_program(random.Random(number))
+        first = run(program, number)
+        assert run(program, number) == first, program
+        assert run(program, number, tape=first.decisions) == first, program
+        kinds.update(operation[0] for process in program for operation in process)
+    assert kinds == {*KINDS, *NESTED}
 
 
 @_SETTINGS
@@ -73,6 +91,38 @@ def test_what_every_run_obeys(program: Program, seed: int) -> None:
         elif kind == "clock":
             assert rest == [(1_893_456_000_000_000 + now_us) / 1e6, (100_000_000_000 + now_us) / 1e6]
     assert all(process in {"p0", "p1", "p2", "p3"} for process in dead)
+
+
+@pytest.mark.parametrize("level", ["calls", "statements"])
+def test_run_equals_run_equals_replay_with_preemption(level: Level) -> None:
+    """The same holds where the programs' own code gives way inside its blocks."""
+    rewriting = Rewriting(["tests.properties.programs"], level)
+    rewriting.install()
+    try:
+        module: Any = importlib.import_module("tests.properties.programs")
+        assert module.run is not run
+        others = 0
+        for number in range(examples(1_000)):
+            program = draw_program(random.Random(number))
+            first = module.run(program, number, preempt=level)
+            assert module.run(program, number, preempt=level) == first, program
+            assert module.run(program, number, tape=first.decisions, preempt=level) == first, program
+            others += first.log != run(program, number).log
+        assert others > examples(1_000) // 4
+    finally:
+        rewriting.uninstall()
+
+
+def test_real_threads_come_to_the_same_outcome() -> None:
+    """Programs whose outcome no schedule can change come out alike under two seeds and on real threads."""
+    kinds: set[str] = set()
+    for number in range(examples(1_000)):
+        program = determined.draw_rounds(random.Random(number))
+        simulated = [answer(lambda: determined.outcome(program), seed=seed) for seed in (number, number + 1)]  # noqa: B023
+        real = determined.outcome(program)
+        assert simulated == [real, real], program
+        kinds.update(kind for operations in program for kind, _ in operations)
+    assert kinds == set(determined.KINDS)
 
 
 _PROGRAM: Program = [
