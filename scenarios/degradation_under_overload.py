@@ -96,5 +96,5 @@ scenario = Scenario(
         invariants.measures_applied(),
     ],
     objectives=Objectives(rpo=0),
-    # Not on moto (docs/sqs-fidelity.md): a message received three times goes to the back; moto keeps strict order.
+    # Not on moto: row 521 of docs/sqs-fidelity.md, a message received three times goes to the back of the queue.
 )

@@ -56,5 +56,5 @@ scenario = Scenario(
     ],
     invariants=[*invariants.defaults(), invariants.effects_once(), invariants.recovers_within(180)],
     objectives=Objectives(rto="3m", rpo=0, duplicates=0),
-    # Not on moto (docs/sqs-fidelity.md): a standard queue may deliver a message twice; moto never does by itself.
+    # Not on moto: a standard queue may deliver twice; moto never does by itself (no row: no test can force it on AWS).
 )

@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from harness import compat
+from harness.errors import SimulationError
 from harness.seeds import Seeds
 from harness.sim import patches
 from harness.sim.verdicts import Answer, Lost
@@ -269,3 +270,25 @@ def test_a_run_that_never_calls_such_a_service_never_loads_moto(monkeypatch: pyt
     with run() as made:
         made.sqs.create_queue("orders")
         made.go(lambda: client().send_message(QueueUrl="orders", MessageBody="x"))
+
+
+def _starts_a_thread(self: object, request: object) -> None:
+    import threading
+
+    threading.Thread(target=int).start()
+
+
+def _sleeps(self: object, request: object) -> None:
+    import time
+
+    time.sleep(1)
+
+
+@pytest.mark.parametrize("work", [_starts_a_thread, _sleeps])
+def test_a_service_that_works_on_in_the_background_ends_the_run_with_the_reason(
+    work: Callable[[object, object], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """moto's code is over at once or not at all: it can start no thread and wait for nothing."""
+    monkeypatch.setattr(compat.Moto, "answer", work)
+    with run() as made, pytest.raises(SimulationError):
+        made.go(lambda: client(service="batch").list_jobs(jobQueue="q"))
