@@ -27,6 +27,7 @@ logger = logging.getLogger("harness.net")
 
 _REASONS: Final = {status.value: status.phrase for status in http.HTTPStatus}
 _CHUNK: Final = 65_536
+_PAUSE_SECONDS: Final = 0.1
 _RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER for 0 seconds
 
 
@@ -114,6 +115,7 @@ class HttpServer:
         self.half_close = half_close  # whether a client that has sent its last still wants its answers
         self._connections: set[_Connection] = set()
         self._timer: Timer | None = None
+        self._paused: Timer | None = None
         self._date = (0.0, "")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
@@ -147,6 +149,7 @@ class HttpServer:
                 return
             except OSError as error:
                 logger.error("no connection could be accepted: %s", error)
+                self._pause()
                 return
             if len(self._connections) >= self.limits.connections:
                 connection.close()
@@ -155,6 +158,15 @@ class HttpServer:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._connections.add(_Connection(self, connection, str(address[0])))
 
+    def _pause(self) -> None:
+        """No descriptors: asked at once and for ever, the socket would use up a core. Others have to close first."""
+        self.reactor.forget(self._socket.fileno())
+        self._paused = self.reactor.call_later(_PAUSE_SECONDS, self._go_on)
+
+    def _go_on(self) -> None:
+        self._paused = None
+        self.reactor.watch(self._socket.fileno(), READ, self)
+
     def failed(self, error: Exception) -> None:
         logger.error("accepting connections failed: %s", error)
 
@@ -162,9 +174,11 @@ class HttpServer:
         """Stop listening and close every connection. On the reactor's thread."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._socket.fileno() >= 0:
+        if self._paused is not None:
+            self._paused.cancel()
+        elif self._socket.fileno() >= 0:
             self.reactor.forget(self._socket.fileno())
-            self._socket.close()
+        self._socket.close()
         for connection in list(self._connections):
             connection.close()
 

@@ -13,7 +13,7 @@ import secrets
 import string
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from harness.net.http_server import Answer, Request, Response
 from harness.toxiproxy.chain import Toxic
@@ -73,12 +73,12 @@ class Api:
 
     def respond(self, request: Request) -> Response:
         """The answer to *request*."""
-        path = request.path
+        path = _path_of(request.path)
         clean = _cleaned(path)
         if clean != path:
             query = f"?{request.query}" if request.query else ""
             return Response(301, b"", (("Location", clean + query),))
-        parts = tuple(unquote(part) for part in path.strip("/").split("/")) if not path.endswith("/") else ()
+        parts = tuple(map(_unquoted, path.strip("/").split("/"))) if not path.endswith("/") else ()
         if path == "/metrics" and self._metrics is not None:
             kind, text = self._metrics()
             return Response(200, text, (("Content-Type", kind),))
@@ -202,6 +202,17 @@ def _json(document: Any, status: int = 200) -> Response:
 
 def _listed(proxies: list[Proxy] | None) -> list[dict[str, Any]] | None:
     return None if proxies is None else [proxy.to_json() for proxy in proxies]
+
+
+def _path_of(target: str) -> str:
+    """The path of a target, which may be a whole URL."""
+    if target.lower().startswith(("http://", "https://")):
+        return urlsplit(target).path or "/"
+    return target
+
+
+def _unquoted(part: str) -> str:
+    return unquote_to_bytes(part.encode("latin-1")).decode("utf-8", "replace")
 
 
 def _cleaned(path: str) -> str:

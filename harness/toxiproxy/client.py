@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from harness.errors import EnvironmentFailed, HarnessError
+from harness.errors import EnvironmentFailed, HarnessError, UsageError
 from harness.toxiproxy.toxics import EXTRA
 
 __all__ = ["ProxyInfo", "ToxicInfo", "ToxiproxyClient", "ToxiproxyError", "UnsupportedToxicError"]
@@ -71,13 +71,22 @@ class ToxiproxyClient:
     """Every method raises :class:`ToxiproxyError` when refused and EnvironmentFailed when nobody answers.
 
     ``timeout``: seconds for connecting and for each answer.
+
+    Raises:
+        UsageError: *url* is no ``http://HOST:PORT``.
     """
 
     def __init__(self, url: str, *, timeout: float = _TIMEOUT) -> None:
-        parts = urlsplit(url if "//" in url else f"//{url}")
-        self.url = f"http://{parts.netloc}"
-        self._host = parts.hostname or "127.0.0.1"
-        self._port = parts.port or 8474
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        try:
+            self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 8474
+        except ValueError:
+            parts = parts._replace(scheme="")
+        if parts.scheme != "http":
+            raise UsageError(
+                f"{url!r} is no address of a Toxiproxy", field="--toxiproxy", remedy="Give http://HOST:PORT."
+            )
+        self.url = f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
         self._timeout = timeout
         self._embedded: bool | None = None
 

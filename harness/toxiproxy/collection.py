@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from harness.toxiproxy import errors
-from harness.toxiproxy.chain import Toxic
+from harness.toxiproxy.chain import DIRECTIONS, Toxic
 from harness.toxiproxy.errors import ApiError
 from harness.toxiproxy.go_json import read_fields
 from harness.toxiproxy.proxy import Proxy, Surroundings, check_names
@@ -143,10 +143,12 @@ class Collection:
         return [self.proxies[name] for name in names]
 
     def close(self) -> None:
-        """Every proxy lets go of its port and its connections."""
+        """Every proxy lets go of its port and its connections, at once: nobody is there to wait for slow peers."""
         for proxy in self.proxies.values():
             proxy.disable()
         self.proxies.clear()
+        for connection in list(self._surroundings.lingering):
+            connection.close_now()
 
     def _add(self, name: str, listen: str, upstream: str, enabled: bool) -> Proxy:
         proxy = Proxy(self._surroundings, name, listen, upstream)
@@ -193,21 +195,26 @@ class Collection:
         return str(proxy.listen), proxy.upstream_text, proxy.enabled, list(proxy.chain)
 
     def _restore(self, names: list[str], before: Mapping[str, tuple[str, str, bool, list[Toxic]]]) -> None:
-        for name in names:
-            if name in before:
-                listen, upstream, enabled, toxics = before[name]
-                self.proxies[name].update(listen, upstream, enabled)
-                _set_toxics(self.proxies[name], toxics)
-            elif name in self.proxies:
+        for name in names:  # first let go of the ports that others are to have back
+            if name not in before and name in self.proxies:
                 self.delete(name)
+            elif name in before and str(self.proxies[name].listen) != before[name][0]:
+                self.proxies[name].disable()
+        for name, (listen, upstream, enabled, toxics) in before.items():
+            self.proxies[name].update(listen, upstream, enabled)
+            _set_toxics(self.proxies[name], toxics)
 
 
 def _set_toxics(proxy: Proxy, toxics: list[Toxic]) -> None:
     """Leave alone what is the same already: a live connection's stage keeps what it holds and counts."""
-    there = {toxic.name: toxic for toxic in proxy.chain}
-    keep = [one for one in toxics if one.name in there and there[one.name].to_json() == one.to_json()]
-    kept = {one.name for one in keep}
-    for name in [name for name in there if name not in kept]:
+    kept = set()
+    for direction in DIRECTIONS:
+        wanted = [one for one in toxics if one.direction == direction]
+        for there, one in zip(proxy.chain.of(direction), wanted, strict=False):
+            if there.to_json() != one.to_json():
+                break  # what comes after it has to be in the order of the list, too
+            kept.add(one.name)
+    for name in [toxic.name for toxic in proxy.chain if toxic.name not in kept]:
         proxy.remove_toxic(name)
     for toxic in toxics:
         if toxic.name not in kept:

@@ -21,6 +21,7 @@ logger = logging.getLogger("harness.toxiproxy")
 
 _LINGER_SECONDS: Final = 5.0  # that a peer has to take what was sent before a close
 _CONNECT_SECONDS: Final = 30.0
+_HALF_CLOSED_SECONDS: Final = 30.0  # between two looks at a connection that one side has ended
 
 
 class Host(Protocol):
@@ -33,6 +34,7 @@ class Host(Protocol):
     pipes: PipePool
     chain: Chain
     upstream: Address
+    lingering: set[Connection]  # of all proxies: closed, but for what their peers have not taken yet
 
     def forget(self, connection: Connection) -> None:
         """*connection* is closed."""
@@ -131,7 +133,11 @@ class Connection:
             self._refused(why)
             return
         family, address = target
-        upstream = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            upstream = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            self._refused(str(error.strerror))
+            return
         upstream.setblocking(False)
         upstream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         outcome = upstream.connect_ex(address)
@@ -177,7 +183,8 @@ class Connection:
 
     def drained(self, endpoint: Endpoint) -> None:
         if self._closing:
-            self._close_drained()
+            if self._drained:
+                self._close_now()
         else:
             self.links["downstream" if endpoint is self.client else "upstream"].resume()
 
@@ -204,6 +211,17 @@ class Connection:
         """One direction has ended; with the other one the connection does."""
         if all(one.ended for one in self.links.values()):
             self.close()
+        elif self._timer is None and not self._closing:
+            link.source.watch_over()
+            self._timer = self.reactor.call_later(_HALF_CLOSED_SECONDS, self._look_after)
+
+    def _look_after(self) -> None:
+        """Half-closed: the peer that has ended may have gone for good, and then nobody is left to wait for."""
+        self._timer = None
+        if any(link.ended and link.source.gone for link in self.links.values()):
+            self.close(reset=True)
+        else:
+            self._timer = self.reactor.call_later(_HALF_CLOSED_SECONDS, self._look_after)
 
     def close(self, *, reset: bool = False) -> None:
         """Close both sides: at once, or when what was sent on is taken (5 s at most)."""
@@ -216,16 +234,28 @@ class Connection:
         if reset:
             self._close_now(reset=True)
             return
-        for endpoint in self._endpoints():
-            if endpoint.waiting:
-                endpoint.read_on()  # what comes is dropped; an unread byte would turn the close into a reset
-                endpoint.finish()
-        self._timer = self.reactor.call_later(_LINGER_SECONDS, self._close_now)
-        self._close_drained()
-
-    def _close_drained(self) -> None:
-        if not any(endpoint.waiting for endpoint in self._endpoints() if not endpoint.closed):
+        if self._drained:
             self._close_now()
+            return
+        for endpoint in self._endpoints():
+            endpoint.finish()
+            endpoint.read_on()  # what comes is dropped; an unread byte would turn the close into a reset
+        if not self.closed:
+            self._host.lingering.add(self)
+            self._timer = self.reactor.call_later(_LINGER_SECONDS, self.close_now)
+            if self._drained:
+                self._close_now()
+
+    def close_now(self) -> None:
+        """Close both sides, whatever still waits."""
+        self._closing = True
+        for link in self.links.values():
+            link.drop()
+        self._close_now()
+
+    @property
+    def _drained(self) -> bool:
+        return not any(endpoint.waiting for endpoint in self._endpoints())
 
     def _close_now(self, *, reset: bool = False) -> None:
         if self.closed:
@@ -237,6 +267,7 @@ class Connection:
             self._connecting = None
         for endpoint in self._endpoints():
             endpoint.close(reset=reset)
+        self._host.lingering.discard(self)
         self._host.forget(self)
 
     def _endpoints(self) -> tuple[Endpoint, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from collections import deque
+from itertools import islice
 from typing import Final, Protocol
 
 from harness.net.reactor import READ, WRITE, Reactor
@@ -13,6 +15,19 @@ __all__ = ["Endpoint", "Owner"]
 
 #: Bytes that may wait for a slow peer before its source is read no more.
 HIGH_WATER: Final = 262_144
+_MOST_DROPS: Final = 64  # reads of unread bytes before a close: an eager peer gets a reset in the end
+_VECTOR: Final = 256  # chunks in one system call
+#: After ten idle seconds a probe every ten; the peer's system answers while its end of the connection is there.
+_KEEPALIVE: Final = [
+    ((level, getattr(socket, name)), value)
+    for level, name, value in (
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 10),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 10),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+    )
+    if hasattr(socket, name)
+]
 _RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER for 0 seconds
 
 
@@ -112,14 +127,43 @@ class Endpoint:
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
             except OSError:
                 reset = False  # the peer was quicker
+        else:
+            self._drop_unread()
         self.socket.close()
         self._out = None
         self.waiting = 0
 
+    def watch_over(self) -> None:
+        """Ask the peer now and then whether it is there: one that has closed looks like one that has only ended."""
+        for option, value in _KEEPALIVE:
+            try:
+                self.socket.setsockopt(*option, value)
+            except OSError:
+                return  # it is gone: `gone` will say so
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection broke while nobody was reading or writing it."""
+        if self.closed:
+            return True
+        poller = select.poll()
+        poller.register(self._fd, 0)
+        return any(events & select.POLLERR for _, events in poller.poll(0))
+
+    def _drop_unread(self) -> None:
+        """Close with a FIN: bytes that nobody has read would make a reset of it."""
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+            for _ in range(_MOST_DROPS):
+                if len(self.socket.recv(65_536)) < 65_536:
+                    return
+        except OSError:
+            return  # nothing there, or nobody
+
     # The reactor calls these
 
     def ready(self, mask: int) -> None:
-        if mask & WRITE:
+        if mask & WRITE and not self.closed:
             self._flush()
         if mask & READ and not self.closed and self._mask & READ:
             self._owner.readable(self)
@@ -131,7 +175,7 @@ class Endpoint:
         out = self._out
         while out:
             try:
-                sent = self.socket.send(out[0])
+                sent = self.socket.send(out[0]) if len(out) == 1 else self.socket.sendmsg(islice(out, _VECTOR))
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
@@ -139,10 +183,11 @@ class Endpoint:
                 return
             self.waiting -= sent
             self.sent += sent
-            if sent < len(out[0]):
+            while out and sent >= len(out[0]):
+                sent -= len(out.popleft())
+            if sent:
                 out[0] = out[0][sent:]
                 return
-            out.popleft()
         self._want(self._mask & ~WRITE)
         if self._ending:
             self._shut()

@@ -31,6 +31,8 @@ class _Fraction(float):
 
 def _fraction(text: str) -> _Fraction:
     number = _Fraction(text)
+    if math.isinf(number):
+        raise bad_body(f"json: cannot unmarshal number {text[:20]} into Go value of type float64")
     number.text = text
     return number
 
@@ -123,7 +125,12 @@ def _checked(given: Any, wanted: str, where: str) -> Any:
         raise bad_body(f"json: cannot unmarshal {shown} into Go struct field {where} of type {wanted}")
     if wanted == "float32":
         return float32(_as_float(given))
-    return str(given) if wanted == "string" else given
+    return _whole(given) if wanted == "string" else given
+
+
+def _whole(text: str) -> str:
+    """*text* with U+FFFD for each half of a surrogate pair that stands alone."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _as_float(given: Any) -> float:

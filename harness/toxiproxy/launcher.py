@@ -62,7 +62,7 @@ def launch(choice: str | None = None, *, seed: int = 0, allow_remote: bool = Fal
     if choice == "binary":
         return _binary()
     client = ToxiproxyClient(choice)
-    host = client.url.removeprefix("http://").rpartition(":")[0].strip("[]") or client.url.removeprefix("http://")
+    host = client.url.removeprefix("http://").rpartition(":")[0].strip("[]")
     if not (allow_remote or loopback(host)):
         raise UsageError(
             f"{choice} is not on loopback", field="--toxiproxy", remedy="Give --allow-remote if you mean it."

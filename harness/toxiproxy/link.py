@@ -36,7 +36,8 @@ class Link:
     """``stages``: those of the toxics of this direction that were drawn for this connection, in order."""
 
     __slots__ = (
-        "_bond", "_bulk", "_ended", "_pipe", "_seed", "ended", "reactor", "received", "sink", "source", "stages",
+        "_bond", "_bulk", "_dropped", "_ended", "_pipe", "_seed",
+        "ended", "reactor", "received", "sink", "source", "stages",
     )  # fmt: skip
 
     def __init__(self, bond: Bond, source: Endpoint, sink: Endpoint, toxics: Iterable[Toxic], seed: str) -> None:
@@ -47,6 +48,7 @@ class Link:
         self.ended = False  # the end of the stream was passed on to the sink
         self.stages: list[tuple[Toxic, Stage | None]] = []
         self._ended = False  # the source has sent its last
+        self._dropped = False
         self._bond = bond
         self._seed = seed
         self._bulk = 0
@@ -83,7 +85,7 @@ class Link:
                 self._bulk = 0
         else:
             first.feed(data, self.reactor.now())
-        if not self.open:
+        if not (self.open or self._dropped):
             self.source.read_off()
 
     @property
@@ -103,6 +105,7 @@ class Link:
 
     def drop(self) -> None:
         """The connection is gone."""
+        self._dropped = True
         for _, stage in self.stages:
             if stage is not None:
                 stage.dropped()

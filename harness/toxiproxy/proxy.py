@@ -35,6 +35,7 @@ class Surroundings:
     pipes: PipePool
     seed: str = "0"
     allow_remote: bool = False
+    lingering: set[Connection] = field(default_factory=set)
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Proxy:
         self.pipes = surroundings.pipes
         self.seed = surroundings.seed
         self.allow_remote = surroundings.allow_remote
+        self.lingering = surroundings.lingering
         self.chain = Chain()
         self.counters = Counters()
         self.listen = parse(listen, listen=True, allow_remote=self.allow_remote)
@@ -110,18 +112,16 @@ class Proxy:
         new_listen = parse(listen, listen=True, allow_remote=self.allow_remote)
         new_upstream = parse(upstream, allow_remote=self.allow_remote)
         moves = new_listen != self.listen
+        if enabled and (moves or not self.enabled):
+            bound = self._bound(new_listen)  # before anything else: if it fails, nothing has changed
+            self._let_go_of_port()
+            self._take_over(bound)
+        elif moves:
+            self.listen = new_listen
         if moves or upstream != self.upstream_text:
-            if moves and enabled:
-                bound = self._bound(new_listen)  # before the old one is let go of: if it fails, nothing has changed
-                self._let_go_of_port()
-                self._take_over(bound)
-            elif moves:
-                self.listen = new_listen
             self.upstream, self.upstream_text = new_upstream, upstream
             self.close_connections()
-        if enabled:
-            self.enable()
-        else:
+        if not enabled:
             self.disable()
 
     def same_as(self, listen: str, upstream: str) -> bool:
@@ -130,7 +130,7 @@ class Proxy:
             parse(listen, listen=True, allow_remote=self.allow_remote) == self.listen and upstream == self.upstream_text
         )
 
-    def _bound(self, address: Address) -> socket.socket:
+    def _bound(self, address: Address, *, listens: bool = True) -> socket.socket:
         literal = address.literal
         try:
             if literal is None:
@@ -140,15 +140,13 @@ class Proxy:
             try:
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 bound.bind((address.host, address.port))
-                bound.listen(512)
+                if listens:
+                    bound.listen(512)
             except BaseException:
                 bound.close()
                 raise
         except OSError as error:
-            reason = os.strerror(error.errno).lower() if error.errno else str(error)
-            if error.errno == errno.EADDRNOTAVAIL:
-                reason = "cannot assign requested address"
-            raise ApiError(500, f"listen tcp {address}: bind: {reason}") from None
+            raise _cannot_bind(address, error) from None
         bound.setblocking(False)
         return bound
 
@@ -179,13 +177,13 @@ class Proxy:
             return
         if refuses:
             self._let_go_of_port()
-            family = socket.AF_INET6 if ":" in self.listen.host else socket.AF_INET
-            self._socket = socket.socket(family, socket.SOCK_STREAM)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.bind((self.listen.host, self.listen.port))
-            self._socket.setblocking(False)
+            self._socket = self._bound(self.listen, listens=False)
         else:
-            self._socket.listen(512)
+            try:
+                self._socket.listen(512)
+            except OSError as error:  # another one of this user has bound the port as well, and was quicker
+                self._let_go_of_port()
+                raise _cannot_bind(self.listen, error) from None
             self._listening = True
             self.reactor.watch(self._socket.fileno(), READ, self)
 
@@ -225,12 +223,7 @@ class Proxy:
                 accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 accepted.close()
                 return
-        try:
-            connection = Connection(self, accepted, number)
-        except OSError as error:  # no descriptor for the upstream's socket
-            accepted.close()
-            self._cannot_accept(error)
-            return
+        connection = Connection(self, accepted, number)
         if not connection.closed:
             self.connections.add(connection)
 
@@ -287,6 +280,11 @@ class Proxy:
         received = self.counters.received[direction] + sum(c.received.get(direction, 0) for c in self.connections)
         sent = self.counters.sent[direction] + sum(c.sent[direction] for c in self.connections)
         return received, sent
+
+
+def _cannot_bind(address: Address, error: OSError) -> ApiError:
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    return ApiError(500, f"listen tcp {address}: bind: {reason}")
 
 
 def check_names(name: str, upstream: str) -> None:

@@ -53,29 +53,34 @@ class BandwidthStage(Stage):
             self.next.end()
 
     def _start(self) -> None:
+        if self._load():
+            self._at(self._free_at, self._carried)
+
+    def _load(self) -> bool:
+        """Put the next piece on the line: cut it, and say until when it takes. Not at rate 0."""
         bytes_per_second = self.values["rate"] * 1000
         if bytes_per_second <= 0:
-            return  # until it is updated or removed
+            return False  # until it is updated or removed
         most = max(1, int(bytes_per_second * _PIECE_SECONDS))
         if len(self._waiting[0]) > most:
             first = self._waiting.popleft()
             self._waiting.appendleft(first[most:])
             self._waiting.appendleft(first[:most])
         self._free_at += len(self._waiting[0]) / bytes_per_second
-        self._at(self._free_at, self._carried)
+        return True
 
     def _carried(self) -> None:
         self._timer = None
         now = self.carrier.reactor.now()
-        while self._waiting and self._timer is None:
+        while self._waiting:
             data = self._waiting.popleft()
             self.held -= len(data)
             self.next.feed(data, now)
-            if not self._waiting:
+            if not self._waiting or not self._load():
                 break
-            self._start()
-            if self._free_at <= now:
-                self._cancel()  # a timer's grain is a millisecond: what the line has carried by now goes now
+            if self._free_at > now:  # what the line has carried by now goes now: timers are late by a little
+                self._at(self._free_at, self._carried)
+                break
         self.carrier.resume()
         if self._ended and not self._waiting:
             self._ended = False

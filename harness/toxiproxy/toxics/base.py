@@ -95,6 +95,7 @@ class Stage:
         self.rng = rng
         self.held = 0
         self._timer: Timer | None = None
+        self._gone = False
 
     @property
     def full(self) -> bool:
@@ -115,17 +116,18 @@ class Stage:
         """The toxic is taken away: pass on what is held, at once and in order."""
 
     def dropped(self) -> None:
-        """The connection is gone."""
+        """The connection is gone, or the toxic: no timer of this stage goes off any more."""
+        self._gone = True
         self._cancel()
 
     def _after(self, seconds: float, function: Callable[[], object]) -> None:
         """One timer a stage: a new one takes the place of the last."""
-        self._cancel()
-        self._timer = self.carrier.reactor.call_later(max(0.0, seconds), function)
+        self._at(self.carrier.reactor.now() + max(0.0, seconds), function)
 
     def _at(self, at: float, function: Callable[[], object]) -> None:
         self._cancel()
-        self._timer = self.carrier.reactor.call_at(at, function)
+        if not self._gone:
+            self._timer = self.carrier.reactor.call_at(at, function)
 
     def _cancel(self) -> None:
         if self._timer is not None:

@@ -10,6 +10,8 @@ from harness.toxiproxy.toxics.base import MAX_MILLISECONDS, Attribute, Stage, To
 
 __all__ = ["LATENCY", "DelayStage"]
 
+_MOST_CHUNKS = 65_536  # so that single bytes do not take a hundred times their size
+
 
 class DelayStage(Stage):
     """Holds each chunk until its time. The delay counts from the chunk's receipt; the end follows the last chunk."""
@@ -19,6 +21,10 @@ class DelayStage(Stage):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._waiting: deque[tuple[float, float, bytes | None]] = deque()  # due, received, data (None: the end)
+
+    @property
+    def full(self) -> bool:
+        return self.held > self.MOST_HELD or len(self._waiting) > _MOST_CHUNKS
 
     def delay(self) -> float:
         """Seconds by which the next chunk is late."""

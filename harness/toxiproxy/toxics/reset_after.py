@@ -15,7 +15,14 @@ class ResetAfterStage(CountingStage):
 
     def spent(self) -> None:
         if self._timer is None:
-            self._after(_DELIVERY_SECONDS if self.passed else 0.0, lambda: self.carrier.close(reset=True))
+            self._after(_DELIVERY_SECONDS if self.passed else 0.0, self._reset)
+
+    def removed(self) -> None:
+        if self._timer is not None:
+            self._reset()  # bytes are missing already
+
+    def _reset(self) -> None:
+        self.carrier.close(reset=True)
 
 
 RESET_AFTER = ToxicType("reset_after", ResetAfterStage, (Attribute("bytes", check=at_least(0)),), extra=True)

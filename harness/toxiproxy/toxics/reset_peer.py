@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from harness.toxiproxy.toxics.base import MAX_MILLISECONDS, Attribute, Stage, ToxicType, between
@@ -15,6 +16,7 @@ class ResetPeerStage(Stage):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._ended = False
+        self._began: float | None = None
 
     def feed(self, data: bytes, at: float) -> None:
         self._begin()
@@ -23,14 +25,23 @@ class ResetPeerStage(Stage):
         self._ended = True
         self._begin()
 
+    def updated(self, values: Mapping[str, Any]) -> None:
+        super().updated(values)
+        if self._began is not None:
+            self._wait(self._began)
+
     def removed(self) -> None:
         self._cancel()
         if self._ended:
             self.next.end()
 
     def _begin(self) -> None:
-        if self._timer is None:
-            self._after(self.values["timeout"] / 1000, lambda: self.carrier.close(reset=True))
+        if self._began is None:
+            self._began = self.carrier.reactor.now()
+            self._wait(self._began)
+
+    def _wait(self, since: float) -> None:
+        self._at(since + self.values["timeout"] / 1000, lambda: self.carrier.close(reset=True))
 
 
 RESET_PEER = ToxicType("reset_peer", ResetPeerStage, (Attribute("timeout", check=between(0, MAX_MILLISECONDS)),))

@@ -18,6 +18,7 @@ class SlicerStage(Stage):
         super().__init__(*arguments)
         self._waiting: deque[bytes] = deque()
         self._ended = False
+        self._sent_at = 0.0
 
     def feed(self, data: bytes, at: float) -> None:
         self.held += len(data)
@@ -30,6 +31,11 @@ class SlicerStage(Stage):
             self._ended = True
         else:
             self.next.end()
+
+    def updated(self, values: Mapping[str, Any]) -> None:
+        super().updated(values)
+        if self._timer is not None:
+            self._at(self._sent_at + self.values["delay"] / 1_000_000, self._send)
 
     def removed(self) -> None:
         self._cancel()
@@ -66,7 +72,8 @@ class SlicerStage(Stage):
             self.held -= len(piece)
             self.next.feed(piece, now)
             if delay:
-                self._after(delay, self._send)
+                self._sent_at = now
+                self._at(now + delay, self._send)
                 break
         self.carrier.resume()
         if self._ended and not self._waiting and self._timer is None:
