@@ -116,6 +116,8 @@ def lasts(decision: Decision) -> float | None:
             return seconds
         case Sleep(seconds) | Slow(seconds):
             return seconds
+        case Twist("delay", parameters):
+            return float(parameters["seconds"])  # so much later a message comes: the run must wait for it
         case Hang():
             return None
         case _:

@@ -1,0 +1,271 @@
+"""``harness sweep``: every single fault at every point that a scenario passes, one run each."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import json_option, output_file, seed_option, write_file
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.explore.sweep import Outcome, Single, Sweep
+    from harness.explore.sweep_log import SweepLog
+
+__all__ = ["command"]
+
+_AHEAD = 4  # tasks that wait for each process
+
+
+@click.command("sweep")
+@click.argument("name", metavar="NAME|PATH")
+@seed_option
+@click.option("--kinds", metavar="KIND,...", help="Only these kinds of fault.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="How many processes.")
+@click.option(
+    "--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after so long, with what it has."
+)
+@click.option("--max-passing", type=click.IntRange(1), help="No more than the first N passings of each point.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("reports/sweep"), help="Where findings go.")
+@click.option("--afresh", is_flag=True, help="Forget what an earlier sweep has tried.")
+@json_option
+def command(
+    name: str,
+    seed: int | None,
+    kinds: str | None,
+    jobs: int,
+    max_seconds: float | None,
+    max_passing: int | None,
+    out: Path,
+    afresh: bool,
+    json: str | None,
+) -> int:
+    """Run a scenario once for each fault that could strike it, and say which ones it does not survive.
+
+    A clean run counts every passing of every fault point; then each (point, passing, kind) has a run with exactly that
+    fault. What is broken off (Ctrl-C, --max-seconds) goes on with the next call.
+
+    Exit code: 0 every single fault was survived, 1 one was not, 3 a run ended as error, 4 not everything was tried.
+    """
+    output_file(json, "--json")
+    from harness import config
+    from harness.cli.selection import select
+    from harness.explore.sweep import Sweep
+
+    found = config.load()
+    selected = select([name], found)
+    if len(selected) != 1:
+        raise UsageError(f"names {len(selected)} scenarios", field=name, remedy="Sweep one at a time")
+    scenario = selected[0].scenario
+    wanted = None if kinds is None else _kinds(kinds)
+    sweep = Sweep.of(scenario, found.seed if seed is None else seed, kinds=wanted)
+    tried = [one for one in sweep.singles if max_passing is None or one.nth <= max_passing]
+    log = _log(out / scenario.name, sweep, afresh)
+    try:
+        complete = _carry_out(sweep, tried, log, jobs, max_seconds)
+    finally:
+        log.close()
+    return _tell(sweep, tried, log, out / scenario.name, complete, json)
+
+
+def _kinds(text: str) -> frozenset[str]:
+    from harness.config import nearest
+    from harness.faults.kinds import all_kinds
+
+    known = [kind.name for kind in all_kinds()]
+    for one in text.split(","):
+        if one not in known:
+            raise UsageError(f"{one!r} is no kind of fault", field="--kinds", remedy=nearest(one, known))
+    return frozenset(text.split(","))
+
+
+def _log(folder: Path, sweep: Sweep, afresh: bool) -> SweepLog:
+    from harness import __version__
+    from harness.explore.sweep_log import SweepLog
+    from harness.loading import digest
+
+    path = folder / "sweep.jsonl"
+    if afresh:
+        path.unlink(missing_ok=True)
+    head = {
+        "scenario": sweep.scenario.name,
+        "digest": digest(sweep.scenario),
+        "seed": sweep.seed,
+        "version": __version__,
+        "clean": sweep.clean.history.to_bytes().__len__(),
+    }
+    return SweepLog(path, head)
+
+
+def _carry_out(sweep: Sweep, tried: Sequence[Single], log: SweepLog, jobs: int, max_seconds: float | None) -> bool:
+    """Run what was not run yet; false if it was broken off."""
+    todo = [one for one in tried if one.name not in log.outcomes]
+    until = None if max_seconds is None else time.monotonic() + max_seconds
+    runs = _in_processes(sweep, todo, jobs) if jobs > 1 or sweep.alone else _here(sweep, todo)
+    done = len(tried) - len(todo)
+    with _progress(len(tried)) as shown:
+        try:
+            for outcome in runs:
+                log.add(outcome)
+                done += 1
+                shown(done, log)
+                if until is not None and time.monotonic() > until:
+                    return done == len(tried)
+        except KeyboardInterrupt:
+            return False
+    return done == len(tried)
+
+
+def _here(sweep: Sweep, todo: Sequence[Single]) -> Iterator[Outcome]:
+    from harness.explore.sweep import run_single
+
+    for one in todo:
+        yield run_single(sweep.scenario, one, sweep.seed)[0]
+
+
+def _in_processes(sweep: Sweep, todo: Sequence[Single], jobs: int) -> Iterator[Outcome]:
+    """In *jobs* processes; each run in one of its own where runs leave something behind."""
+    import multiprocessing
+
+    from harness.explore import sweep_worker
+    from harness.explore.sweep import Outcome
+
+    if sweep.scenario.file is None:
+        raise UsageError("stands in no file", field=sweep.scenario.name, remedy="Sweep it with -j 1")
+    arguments = (str(Path(sweep.scenario.file).resolve()), sweep.scenario.name, [path for path in sys.path if path])
+    pool = ProcessPoolExecutor(
+        jobs,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=sweep_worker.prepare,
+        initargs=arguments,
+        max_tasks_per_child=1 if sweep.alone else None,
+    )
+    waiting: set[Future[dict[str, Any]]] = set()
+    rest = iter(todo)
+    try:
+        while True:
+            while len(waiting) < jobs * _AHEAD and (one := next(rest, None)) is not None:
+                task = (one.choice.point, one.choice.side, one.choice.kind, one.nth, sweep.seed)
+                waiting.add(pool.submit(sweep_worker.try_single, task))
+            if not waiting:
+                return
+            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield Outcome.from_json(future.result())
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    from harness.report.console import make_console
+
+    console = make_console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done, log: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[broken]}"))
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
+        task = bar.add_task("sweep", total=total, broken="")
+
+        def shown(done: int, log: SweepLog) -> None:
+            broken = sum(bool(one.violated) for one in log.outcomes.values())
+            bar.update(task, completed=done, broken=f"{broken} not survived" if broken else "", refresh=True)
+
+        yield shown
+
+
+def _tell(sweep: Sweep, tried: Sequence[Single], log: SweepLog, folder: Path, complete: bool, json: str | None) -> int:
+    from harness.explore.sweep import summary
+
+    outcomes = [log.outcomes[one.name] for one in tried if one.name in log.outcomes]
+    counts = summary(outcomes)
+    findings = _findings(sweep, tried, log, folder)
+    stream = sys.stderr if json == "-" else sys.stdout
+
+    def say(text: str) -> None:
+        click.echo(text, file=stream)
+
+    for finding in findings:
+        say(f"✗ {finding['name']}: {', '.join(finding['invariants'])}: {finding['detail']}")
+        more = f"{finding['more']} more passings of it likewise; " if finding["more"] else ""
+        say(f"    {more}again: harness replay {finding['file']}")
+    for one in outcomes:
+        if one.verdict == "error":
+            say(f"! {one.name}: {one.reason.splitlines()[0] if one.reason else 'error'}")
+    if sweep.alone:
+        say(f"two clean runs in one process differ, so that each run had its own: {sweep.alone}")
+    struck = counts["tried"] - counts["not_struck"]
+    say(
+        f"{sweep.scenario.name}: {counts['survived']} of {struck} single faults survived, "
+        f"{counts['behaviours']} behaviours"
+        + (f"; {counts['not_struck']} were not reached" if counts["not_struck"] else "")
+        + ("" if complete else f"; {len(tried) - len(outcomes)} of {len(tried)} not tried yet: call it again")
+    )
+    if json is not None:
+        write_file(json, _json(sweep, tried, counts, findings, complete))
+    if counts["broken"]:
+        return 1
+    if counts["errors"]:
+        return 3
+    return 0 if complete and struck else 4
+
+
+def _findings(sweep: Sweep, tried: Sequence[Single], log: SweepLog, folder: Path) -> list[dict[str, Any]]:
+    """One for each (point, kind): the first passing, as a file that replays; how many are like it."""
+    from harness.explore.finding import save, slug
+    from harness.explore.sweep import run_single
+    from harness.loading import digest
+
+    groups: dict[str, list[Single]] = {}
+    for one in tried:
+        outcome = log.outcomes.get(one.name)
+        if outcome is not None and outcome.violated:
+            groups.setdefault(one.choice.name, []).append(one)
+    found = []
+    for name, members in groups.items():
+        _, result = run_single(sweep.scenario, members[0], sweep.seed)
+        if result is None or not result.violated:
+            continue  # it takes a process of its own to show itself
+        verdict = result.violated[0]
+        saved = save(result, verdict, folder / slug(name), digest=digest(sweep.scenario))
+        found.append(
+            {
+                "name": members[0].name,
+                "invariants": [one.name for one in result.violated],
+                "detail": verdict.detail,
+                "more": len(members) - 1,
+                "file": str(saved.file),
+            }
+        )
+    return found
+
+
+def _json(
+    sweep: Sweep,
+    tried: Sequence[Single],
+    counts: dict[str, int],
+    findings: list[dict[str, Any]],
+    complete: bool,
+) -> bytes:
+    import orjson
+
+    document = {
+        "scenario": sweep.scenario.name,
+        "seed": sweep.seed,
+        "passings": {f"{point}.{side}": count for (point, side), count in sweep.passed.items()},
+        "faults": len(tried),
+        "complete": complete,
+        **counts,
+        "findings": findings,
+    }
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,155 @@
+"""Every single fault, one run each: "survives any one fault" as a fact and not a hope.
+
+One clean run counts every passing of every fault point. Then one run for each
+(point, passing, kind) with exactly that fault: the first passing of each point
+and kind first, then the second of each, and so on, so that a sweep that is
+broken off has seen something of everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from harness import runner
+from harness.errors import PlanError, ScenarioError
+from harness.explore.behaviour import behaviour
+from harness.explore.difference import first_difference, likely_cause
+from harness.explore.space import Choice, choices, passings
+from harness.faults.plan import Fault, FaultPlan
+from harness.result import Result
+from harness.scenario import Scenario
+
+__all__ = ["Outcome", "Single", "Sweep", "outcome_of", "run_single", "singles", "summary"]
+
+_SURVIVED: Final = ("passed", "inconclusive")
+
+
+@dataclass(frozen=True)
+class Single:
+    """One fault of a sweep: what strikes which passing."""
+
+    choice: Choice
+    nth: int
+
+    @property
+    def fault(self) -> Fault:
+        return self.choice.fault(self.nth)
+
+    @property
+    def name(self) -> str:
+        """As in the list of what was found."""
+        return f"{self.choice.name} #{self.nth}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run. ``violated``: invariants by name; ``reason``: of an error."""
+
+    name: str
+    verdict: str
+    behaviour: str
+    violated: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def survived(self) -> bool:
+        """Whether no invariant was broken and the run came to its end."""
+        return self.verdict in _SURVIVED
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "verdict": self.verdict,
+            "behaviour": self.behaviour,
+            "violated": dict(self.violated),
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Outcome:
+        return cls(value["name"], value["verdict"], value["behaviour"], value["violated"], value["reason"])
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The clean run of a scenario, and what a sweep of it has to try.
+
+    Attributes:
+        passed: how often each (point, side) was passed.
+        singles: in the order in which they are tried.
+        alone: why each run needs a process of its own; "" where runs leave nothing behind.
+    """
+
+    scenario: Scenario
+    seed: int
+    clean: Result
+    passed: Mapping[tuple[str, str], int]
+    singles: tuple[Single, ...]
+    alone: str = ""
+
+    @classmethod
+    def of(cls, scenario: Scenario, seed: int = 0, *, kinds: frozenset[str] | None = None) -> Sweep:
+        """Run *scenario* without faults, twice, and count.
+
+        Raises:
+            ScenarioError: it does not pass without a fault: what a fault then breaks cannot be told.
+        """
+        clean = runner.run(scenario, faults=FaultPlan(), seed=seed)
+        if clean.verdict not in _SURVIVED:
+            why = clean.reason or "; ".join(f"{one.name}: {one.detail}" for one in clean.violated)
+            raise ScenarioError(
+                f"fails without any fault: {why}", field=scenario.name, remedy="Mend that first; then sweep"
+            )
+        difference = first_difference(clean.history, runner.run(scenario, faults=FaultPlan(), seed=seed).history)
+        alone = "" if difference is None else f"{difference}; {likely_cause(difference)}"
+        passed = passings(clean.faults)
+        return cls(scenario, seed, clean, passed, tuple(singles(passed, kinds)), alone)
+
+
+def singles(passed: Mapping[tuple[str, str], int], kinds: frozenset[str] | None = None) -> Iterator[Single]:
+    """Every single fault: the first passing of each point and kind, then the second of each, ..."""
+    found = [(choice, count) for (point, side), count in passed.items() for choice in choices(point, side, kinds)]
+    for nth in range(1, max(passed.values(), default=0) + 1):
+        for choice, count in found:
+            if nth <= count:
+                yield Single(choice, nth)
+
+
+def run_single(scenario: Scenario, single: Single, seed: int) -> tuple[Outcome, Result | None]:
+    """One run with exactly that fault; the result is None where the plan does not fit the scenario."""
+    try:
+        result = runner.run(scenario, faults=FaultPlan([single.fault]), seed=seed)
+    except PlanError as error:
+        return Outcome(single.name, "left out", "", reason=str(error)), None
+    return outcome_of(single.name, result), result
+
+
+def outcome_of(name: str, result: Result) -> Outcome:
+    """What a run came to. A fault that never struck is no survival: the run took another way before it."""
+    verdict = "not struck" if result.unstruck and result.verdict == "inconclusive" else result.verdict
+    return Outcome(
+        name,
+        verdict,
+        behaviour(result.history),
+        {one.name: one.detail for one in result.violated},
+        result.reason,
+    )
+
+
+def summary(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """How many were tried, survived, broke something, ended as error; and how many behaviours there were."""
+    counts = {"tried": 0, "survived": 0, "broken": 0, "errors": 0, "not_struck": 0, "behaviours": 0}
+    seen = set()
+    for one in outcomes:
+        if one.verdict == "left out":
+            continue
+        counts["tried"] += 1
+        counts["survived"] += one.survived
+        counts["broken"] += bool(one.violated)
+        counts["errors"] += one.verdict == "error"
+        counts["not_struck"] += one.verdict == "not struck"
+        seen.add(one.behaviour)
+    counts["behaviours"] = len(seen)
+    return counts
