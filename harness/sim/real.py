@@ -16,6 +16,7 @@ import random as _random
 import select as _select
 import signal as _signal
 import socket as _socket
+import ssl as _ssl
 import threading as _threading
 import uuid as _uuid
 from _thread import RLock, _local, allocate_lock, get_ident, get_native_id, start_new_thread
@@ -83,6 +84,7 @@ killpg = _os.killpg
 abort = _os.abort
 os_exit = _os._exit
 urandom = _os.urandom
+RAND_bytes = _ssl.RAND_bytes
 getrandom: _Any = getattr(_os, "getrandom", None)  # not on macOS
 uuid1 = _uuid.uuid1
 getnode = _uuid.getnode
@@ -103,6 +105,7 @@ atexit_unregister = _atexit.unregister
 __all__ = [
     "DEFAULT_TIMEOUT",
     "LockType",
+    "RAND_bytes",
     "RLock",
     "RLockType",
     "Random",

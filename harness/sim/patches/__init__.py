@@ -15,6 +15,7 @@ from harness.sim.kernel import Kernel
 from harness.sim.patches import (
     asyncio_loops,
     audit,
+    bound,
     library,
     process,
     random,
@@ -38,6 +39,7 @@ class _Installation:
         self.pairs: list[tuple[object, object]] = []
         self.attributes: list[tuple[Any, str, object]] = []
         self.locks: list[tuple[object, object]] = []
+        self.methods: list[tuple[object, object]] = []
 
     def put_in(self) -> None:
         process.prepare()
@@ -51,6 +53,8 @@ class _Installation:
                 self.attributes.append((owner, name, vars(owner).get(name, _ABSENT)))
                 setattr(owner, name, shim)
         time.attach()
+        self.methods = keep(bound.kept_methods(self.locks))
+        swap(self.methods)
         asyncio_loops.attach()
         audit.arm()
         Kernel.begin_steps += [threads.begin_step, library.begin_step, asyncio_loops.begin_step]
@@ -63,6 +67,8 @@ class _Installation:
         Kernel.close_steps.clear()
         audit.disarm()
         asyncio_loops.detach()
+        methods = keep([(shim, original) for original, shim in self.methods])
+        swap(methods, everywhere=True)
         time.detach()
         for owner, name, before in reversed(self.attributes):
             if before is _ABSENT:
@@ -73,7 +79,7 @@ class _Installation:
         keep(back)
         swap(back, everywhere=True)
         threads.restore_locks(self.locks)
-        for kept in (back, self.pairs, self.locks):
+        for kept in (back, methods, self.pairs, self.locks, self.methods):
             release(kept)
 
 

@@ -78,6 +78,11 @@ class _Entropy:
             return found
         return self.urandom(size)
 
+    def rand_bytes(self, num: int, /) -> bytes:
+        if world.current() is None:
+            return real.RAND_bytes(num)
+        return self.urandom(num)
+
     def uuid1(self, node: int | None = None, clock_seq: int | None = None) -> uuid.UUID:
         run = world.current()
         if run is None:
@@ -125,6 +130,7 @@ def pairs() -> list[tuple[object, object]]:
     """Functions to be replaced wherever they are kept."""
     found: list[tuple[object, object]] = [(_ORIGINALS[name], _SHIMS[name]) for name in _NAMES]
     found += [(os.urandom, _entropy.urandom), (uuid.uuid1, _entropy.uuid1), (uuid.getnode, _entropy.getnode)]
+    found.append((real.RAND_bytes, _entropy.rand_bytes))
     if real.getrandom is not None:
         found.append((real.getrandom, _entropy.getrandom))
     return found

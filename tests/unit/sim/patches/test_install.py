@@ -257,19 +257,59 @@ def test_what_was_bound_before_the_installation_is_virtual() -> None:
     ]
 
 
+def test_built_in_methods_kept_before_the_installation_are_virtual() -> None:
+    """A lock's acquire, a queue's put, and datetime.now in a variable or a default argument; all given back."""
+    program = """
+    import datetime, queue, threading, time
+    class Own(datetime.datetime): pass
+    now, own_now, TABLE = datetime.datetime.now, Own.now, {"utcnow": [datetime.datetime.now]}
+    def by_default(clock=datetime.datetime.now): return clock()
+    LOCK = threading.Lock()
+    take, leave = LOCK.acquire, LOCK.release
+    LINE = queue.SimpleQueue()
+    put, get = LINE.put, LINE.get
+
+    from harness.sim import patches
+    from tests.unit.sim.simulate import answer
+    patches.install()
+
+    def main():
+        def holds():
+            take()
+            time.sleep(5)
+            leave()
+            put("handed over")
+        threading.Thread(target=holds).start()
+        time.sleep(1)
+        assert LOCK.locked()
+        assert take(timeout=10)
+        leave()
+        clocks = [now(), own_now(), TABLE["utcnow"][0](), by_default()]
+        return get(), {(clock.year, clock.second) for clock in clocks}, type(clocks[1]).__name__
+    print(answer(main))
+    patches.uninstall()
+    print({abs(clock().timestamp() - time.time()) < 5 for clock in (now, own_now, by_default)}, take(), leave())
+    print(type(now).__name__, type(take).__name__, put("x"), get())
+    """
+    assert run(program).splitlines() == [
+        "('handed over', {(2030, 5)}, 'Own')",
+        "{True} True None",
+        "builtin_function_or_method builtin_function_or_method None x",
+    ]
+
+
 def test_a_lock_that_escaped_ends_the_run_with_a_clear_error() -> None:
-    """A bound method of a C lock kept before installation blocks for real: Stalled, not a hang."""
+    """A C lock that was held when the shims went in blocks for real: Stalled, not a hang."""
     program = """
     import threading, time
     lock = threading.Lock()
-    take = lock.acquire
-    del lock
+    lock.acquire()
     from harness.errors import Stalled
     from harness.sim import patches
     from tests.unit.sim.simulate import kernel
     patches.install()
     with kernel(watchdog_seconds=0.3) as k:
-        k.start_process("worker", lambda: (take(), take()))
+        k.start_process("worker", lock.acquire)
         try:
             k.run()
         except Stalled as error:

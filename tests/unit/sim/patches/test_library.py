@@ -7,6 +7,8 @@ import os
 import tempfile
 import time
 
+import pytest
+
 from tests.unit.sim.simulate import answer, needs_shims, simulate
 
 pytestmark = needs_shims
@@ -45,3 +47,20 @@ def test_log_records_count_from_the_start_of_the_run() -> None:
     assert round(relative) == 2500
     simulate(lambda: None)
     assert 0 < logging.makeLogRecord({}).relativeCreated < 1e9
+
+
+def test_numpys_global_generator_starts_from_the_seed() -> None:
+    """The same seed draws the same in each run, another seed another; outside it goes on where it was."""
+    numpy_random = pytest.importorskip("numpy.random")
+
+    def main() -> list[float]:
+        return [*numpy_random.rand(3), *numpy_random.default_rng().random(3)]
+
+    numpy_random.seed(1)
+    expected = numpy_random.rand(2).tolist()
+    numpy_random.seed(1)
+    outside = [numpy_random.rand()]
+    first = answer(main, seed=7)
+    assert answer(main, seed=7) == first
+    assert answer(main, seed=8) != first
+    assert [*outside, numpy_random.rand()] == expected

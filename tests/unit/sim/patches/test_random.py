@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import secrets
+import ssl
 import uuid
 from random import choice, randint, shuffle
 from typing import Any
@@ -100,10 +101,11 @@ def test_generators_without_a_seed_follow_the_runs_seed() -> None:
 
 
 def test_ids_depend_on_the_seed_alone() -> None:
-    """uuid4, uuid1, os.urandom, os.getrandom and secrets."""
+    """uuid4, uuid1, os.urandom, os.getrandom, ssl.RAND_bytes and secrets."""
 
     def main() -> list[Any]:
         found: list[Any] = [uuid.uuid4(), uuid.uuid1(), os.urandom(8), secrets.token_hex(8), secrets.randbelow(10**9)]
+        found.append(ssl.RAND_bytes(8))
         if hasattr(os, "getrandom"):
             found.append(os.getrandom(8))
         return found
