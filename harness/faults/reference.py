@@ -56,8 +56,8 @@ _LAYERS = (
     (
         "handler",
         "Handler: `handler`, `lambda.NAME`, or any point",
-        "The code that works on a message. `lambda.NAME` is a call of the Lambda function of that name, in its sandbox; "
-        "the request to invoke it, which Lambda makes, is `aws.lambda.Invoke`.",
+        "The code that works on a message. `lambda.NAME` is a call of the Lambda function of that name, in its "
+        "sandbox; the request to invoke it, which Lambda makes, is `aws.lambda.Invoke`.",
     ),
     ("aws", "AWS: `aws.SERVICE.OPERATION`", "Every botocore operation of every service."),
     ("sqs", "SQS besides: `aws.sqs.OPERATION`", "What SQS may do without anything being broken."),

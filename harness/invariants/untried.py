@@ -55,8 +55,8 @@ class TriedBeforeDeadLettered(LedgerInvariant):
 
     def _untried(self, copy: Copy, event: Event) -> None:
         self.violate(
-            f'message "{copy.entry.key}" went to {event["to"]} after {plural(copy.receives, "delivery", "deliveries")}, '
-            "and no handler ever began it",
+            f'message "{copy.entry.key}" went to {event["to"]} after '
+            f"{plural(copy.receives, 'delivery', 'deliveries')}, and no handler ever began it",
             copy.sent_n,
             copy.first_n,
             copy.received_n,
