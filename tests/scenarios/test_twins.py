@@ -15,6 +15,7 @@ from harness.errors import InvariantViolated
 from harness.faults.plan import Fault
 from harness.loading import load
 from harness.scenario import Process, Scenario
+from tests.scenarios.lambda_twins import TWINS as LAMBDA_TWINS
 from tests.systems import asyncio_consumers, aws_services, broken, redis_queues
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "scenarios"
@@ -166,4 +167,4 @@ def test_the_twin_fails_by_the_right_invariant_with_evidence(twin: Twin) -> None
 def test_every_scenario_has_a_twin() -> None:
     """No scenario of the catalogue passes because it could not fail."""
     names = {path.stem.replace("_", "-") for path in CATALOGUE.glob("[a-z]*.py")}
-    assert names == {twin.of for twin in TWINS}
+    assert names == {twin.of for twin in TWINS} | {twin.of for twin in LAMBDA_TWINS}
