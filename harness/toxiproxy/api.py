@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import posixpath
 import secrets
-import string
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -32,7 +31,6 @@ VERSION: Final = "2.12.0"
 
 _JSON: Final = (("Content-Type", "application/json"),)
 _ERROR: Final = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
-_ID_LETTERS: Final = string.digits + "abcdefghijklmnopqrstuv"
 
 Parts = tuple[str, ...]
 Route = Callable[[Request, Parts], Response]
@@ -89,8 +87,7 @@ class Api:
         if route is None:
             return Response(405)
         response = self._guarded(route, request, parts)
-        identity = "".join(secrets.choice(_ID_LETTERS) for _ in range(20))
-        response.headers = (*response.headers, ("X-Toxiproxy-Request-Id", identity))
+        response.headers = (*response.headers, ("X-Toxiproxy-Request-Id", secrets.token_hex(10)))
         return response
 
     def _match(self, parts: Parts) -> Mapping[str, Route] | None:

@@ -144,7 +144,7 @@ class Link:
         for index, (other, stage) in enumerate(self.stages):
             if other is not toxic:
                 continue
-            if not toxic.drawn(self._rng(toxic)):
+            if toxic.type.passes or not toxic.drawn(self._rng(toxic)):
                 self.stages[index] = (toxic, None)
                 if stage is not None:
                     self._unlink(stage)
@@ -168,6 +168,8 @@ class Link:
             self.resume()
 
     def _stage(self, toxic: Toxic) -> Stage | None:
+        if toxic.type.passes:
+            return None
         rng = self._rng(toxic)
         return toxic.type.stage(toxic.values, self, self, rng) if toxic.drawn(rng) else None
 
@@ -225,6 +227,7 @@ class Link:
                         taken = pipe.fill(self.source.socket.fileno())
                     except BlockingIOError:
                         self._give_pipe_back()  # idle: it costs nothing from here on
+                        self._bulk = _BULK_READS - 1  # but the next full read is taken for more to come
                         break
                     if not taken:
                         self._source_ended()

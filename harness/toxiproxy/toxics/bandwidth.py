@@ -11,6 +11,7 @@ from harness.toxiproxy.toxics.base import Attribute, Stage, ToxicType, between
 __all__ = ["BANDWIDTH"]
 
 _PIECE_SECONDS = 0.1  # what takes longer is sent in pieces of this
+_GRAIN_SECONDS = 0.0005  # a timer for less than this costs more than it is worth: the debt is kept
 _TERABYTE = 10**9  # in kilobytes a second: faster is no limit
 
 
@@ -26,9 +27,10 @@ class BandwidthStage(Stage):
     def feed(self, data: bytes, at: float) -> None:
         self._waiting.append(data)
         self.held += len(data)
-        if self._timer is None:
+        if len(self._waiting) == 1:
             self._free_at = max(self._free_at, self.carrier.reactor.now())
-            self._start()
+            if self._load():
+                self._carry()
 
     def end(self) -> None:
         if self._waiting:
@@ -40,8 +42,8 @@ class BandwidthStage(Stage):
         super().updated(values)
         self._cancel()
         self._free_at = self.carrier.reactor.now()
-        if self._waiting:
-            self._start()
+        if self._waiting and self._load():
+            self._carry()
 
     def removed(self) -> None:
         self._cancel()
@@ -51,10 +53,6 @@ class BandwidthStage(Stage):
         self.held = 0
         if self._ended:
             self.next.end()
-
-    def _start(self) -> None:
-        if self._load():
-            self._at(self._free_at, self._carried)
 
     def _load(self) -> bool:
         """Put the next piece on the line: cut it, and say until when it takes. Not at rate 0."""
@@ -69,22 +67,26 @@ class BandwidthStage(Stage):
         self._free_at += len(self._waiting[0]) / bytes_per_second
         return True
 
-    def _carried(self) -> None:
-        self._timer = None
+    def _carry(self) -> None:
+        """Pass on what the line has carried by now, and come back for the rest."""
         now = self.carrier.reactor.now()
         while self._waiting:
+            if self._free_at > now + _GRAIN_SECONDS:
+                self._at(self._free_at, self._carried)
+                return
             data = self._waiting.popleft()
             self.held -= len(data)
             self.next.feed(data, now)
-            if not self._waiting or not self._load():
-                break
-            if self._free_at > now:  # what the line has carried by now goes now: timers are late by a little
-                self._at(self._free_at, self._carried)
-                break
-        self.carrier.resume()
-        if self._ended and not self._waiting:
+            if self._waiting and not self._load():
+                return
+        if self._ended:
             self._ended = False
             self.next.end()
+
+    def _carried(self) -> None:
+        self._timer = None
+        self._carry()
+        self.carrier.resume()
 
 
 BANDWIDTH = ToxicType("bandwidth", BandwidthStage, (Attribute("rate", check=between(0, _TERABYTE)),))

@@ -145,6 +145,11 @@ class ToxicType:
     together: Check = field(default=lambda values: "")
     extra: bool = False
 
+    @property
+    def passes(self) -> bool:
+        """Whether bytes pass it untouched: then a link has no stage for it, and the kernel may move them."""
+        return self.stage is Stage
+
     def defaults(self) -> dict[str, Any]:
         """The attributes where nothing is said."""
         return {one.name: one.default for one in self.attributes}

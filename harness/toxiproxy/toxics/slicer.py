@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from harness.toxiproxy.toxics.base import MAX_MILLISECONDS, Attribute, Stage, ToxicType, at_least, between
 
 __all__ = ["SLICER"]
+
+
+_MOST_KEPT = 256  # pieces whose boundaries are worth remembering
 
 
 class SlicerStage(Stage):
@@ -47,6 +51,9 @@ class SlicerStage(Stage):
     def slices(self, data: bytes) -> list[bytes]:
         """*data* halved, give or take the variation, until each piece is small enough: Toxiproxy's way."""
         average, variation = self.values["average_size"], self.values["size_variation"]
+        if not variation:
+            halves = _halves if len(data) <= _MOST_KEPT * average else _halves.__wrapped__
+            return [data[start:stop] for start, stop in halves(len(data), average)]
         pieces: list[bytes] = []
         todo = [(0, len(data))]
         while todo:
@@ -55,9 +62,7 @@ class SlicerStage(Stage):
                 if stop > start:
                     pieces.append(data[start:stop])
                 continue
-            middle = start + (stop - start) // 2
-            if variation > 0:
-                middle += self.rng.randrange(-variation, variation)
+            middle = start + (stop - start) // 2 + self.rng.randrange(-variation, variation)
             middle = min(max(middle, start + 1), stop - 1)
             todo.append((middle, stop))
             todo.append((start, middle))
@@ -85,6 +90,20 @@ class SlicerStage(Stage):
         rest, self._waiting, self.held = b"".join(self._waiting), deque(), 0
         if rest:
             self.next.feed(rest, now)
+
+
+@lru_cache(256)
+def _halves(length: int, average: int) -> tuple[tuple[int, int], ...]:
+    """Where the pieces begin and end that halving leaves, none longer than *average*."""
+    pieces, todo = [], [(0, length)]
+    while todo:
+        start, stop = todo.pop()
+        if stop - start <= average:
+            pieces.append((start, stop))
+            continue
+        middle = start + (stop - start) // 2
+        todo += [(middle, stop), (start, middle)]
+    return tuple(pieces)
 
 
 def _fits(values: Mapping[str, Any]) -> str:
