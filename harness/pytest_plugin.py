@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixture ``sim`` and the marker ``chaos``.
+"""The pytest plugin: the fixtures ``sim`` and ``toxiproxy``, and the marker ``chaos``.
 
 It decides at start, by text only, whether it takes part: a ``harness.toml``,
 ``[tool.harness]`` in pyproject.toml, ``chaos = true`` among pytest's settings
@@ -138,6 +138,15 @@ def sim(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     yield made
     if made.result is None and request.node.stash.get(_DONE, False):
         pytest.fail("this test asked for `sim` and never ran it: call sim.run()", pytrace=False)
+
+
+@pytest.fixture
+def toxiproxy() -> Generator[Any, None, None]:
+    """toxiproxy-python's client on a proxy server of this test; ``TOXIPROXY_URL`` names another one."""
+    from harness.toxiproxy.library import client_of_a_test
+
+    with client_of_a_test() as client:
+        yield client
 
 
 def _command(item: pytest.Item, seed: int) -> str:
