@@ -45,18 +45,25 @@ def parse(text: str, *, listen: bool = False, allow_remote: bool = False) -> Add
     """The address that *text* names. Without a host one listens on 127.0.0.1.
 
     Raises:
-        ApiError: it is none (500, as from Toxiproxy), or not on loopback (400).
+        ApiError: it is none (500, as from Toxiproxy; 400 for an upstream), or not on loopback (400).
     """
     host, colon, port = text.rpartition(":")
     if text == "" and listen:
         host, colon, port = "", ":", "0"
+    wrong = ""
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ApiError(500, f"address {text}: too many colons in address")
+        wrong = f"address {text}: too many colons in address"
     if not colon:
-        raise ApiError(500, f"address {text}: missing port in address")
-    number = _port(port, text)
+        wrong = f"address {text}: missing port in address"
+    elif not wrong and not ((port.isascii() and port.isdigit()) or not port):
+        wrong = f"lookup tcp/{port}: unknown port"
+    elif not wrong and int(port[:9] or 0) > 65_535:
+        wrong = f"address {port}: invalid port"
+    if wrong:
+        raise ApiError(500, f"listen tcp: {wrong}") if listen else invalid(f"upstream: {wrong}")
+    number = int(port or 0)
     if not host or host.lower() in _LOCAL_NAMES:
         host = "127.0.0.1"
     address = Address(host, number)
@@ -64,14 +71,6 @@ def parse(text: str, *, listen: bool = False, allow_remote: bool = False) -> Add
         what = "listen" if listen else "upstream"
         raise invalid(f"{what} {text} is not on loopback; start the proxy with --allow-remote to let it")
     return address
-
-
-def _port(text: str, address: str) -> int:
-    if not text:
-        return 0
-    if not (text.isascii() and text.isdigit()) or int(text[:9]) > 65_535:
-        raise ApiError(500, f"address {address}: invalid port")
-    return int(text)
 
 
 class Resolver:

@@ -159,7 +159,7 @@ class Api:
 
     def _toxic_create(self, request: Request, parts: Parts) -> Response:
         proxy = self._collection.get(parts[1])
-        toxic = Toxic.read(decode(request.body))
+        toxic = Toxic.read(decode(request.body), proxy.chain)
         proxy.add_toxic(toxic)
         return _json(toxic.to_json())
 

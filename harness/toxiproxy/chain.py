@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from harness.toxiproxy import errors
@@ -37,13 +37,14 @@ class Toxic:
         self.version = 0
 
     @classmethod
-    def read(cls, document: Any) -> Toxic:
-        """A new one from the JSON of a request.
+    def read(cls, document: Any, among: Iterable[Toxic] = ()) -> Toxic:
+        """A new one from the JSON of a request, to be added to those *among* which it comes.
 
         Raises:
-            ApiError: 400, in Toxiproxy's order: the body, the stream, the type, the attributes.
+            ApiError: in Toxiproxy's order: the body (400), the stream, the type, a name that is taken (409),
+                the attributes (400).
         """
-        fields = read_fields(document, _FIELDS, of="ToxicWrapper")
+        fields = read_fields(document, _FIELDS, of="toxics.ToxicWrapper")
         stream = fields.get("stream") or "downstream"
         if stream.lower() not in DIRECTIONS:
             raise errors.invalid_stream()
@@ -53,6 +54,8 @@ class Toxic:
         name = fields.get("name") or f"{kind.name}_{stream}"
         if "/" in name:
             raise errors.invalid(f"name {name!r} has a slash: no route would lead to it")
+        if any(other.name == name for other in among):
+            raise errors.toxic_exists()
         toxic = cls(name, kind, stream, fields.get("toxicity", 1.0), kind.defaults())
         toxic._take(fields)
         return toxic
@@ -63,7 +66,7 @@ class Toxic:
         Raises:
             ApiError: 400.
         """
-        self._take(read_fields(document, _UPDATE_FIELDS, of="ToxicWrapper"))
+        self._take(read_fields(document, _UPDATE_FIELDS, of="toxics.ToxicWrapper", path=""))
         self.version += 1
 
     def drawn(self, rng: random.Random) -> bool:
@@ -80,7 +83,9 @@ class Toxic:
         }
 
     def _take(self, fields: Mapping[str, Any]) -> None:
-        values = {**self.values, **read_fields(fields.get("attributes"), self.type.types(), of=self.type.name)}
+        path = f"{self.type.go_name}.attributes"
+        given = read_fields(fields.get("attributes"), self.type.types(), of=self.type.go_name, path=path)
+        values = {**self.values, **given}
         self.type.validate(values)
         toxicity = fields.get("toxicity", self.toxicity)
         if not 0 <= toxicity <= 1:

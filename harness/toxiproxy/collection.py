@@ -53,7 +53,7 @@ class Collection:
 
     def create(self, document: Any) -> Proxy:
         """Raises ApiError: 400 for the document, 409 for a name that is taken, 500 for a port."""
-        fields = read_fields(document, PROXY_FIELDS, of="Proxy")
+        fields = read_fields(document, PROXY_FIELDS, of="toxiproxy.Proxy")
         name, upstream = fields.get("name", ""), fields.get("upstream", "")
         check_names(name, upstream)
         if name in self.proxies:
@@ -63,7 +63,7 @@ class Collection:
     def update(self, name: str, document: Any) -> Proxy:
         """Raises ApiError: 404, 400, or 500 for a port."""
         proxy = self.get(name)
-        fields = read_fields(document, PROXY_FIELDS, of="Proxy")
+        fields = read_fields(document, PROXY_FIELDS, of="toxiproxy.Proxy")
         listen, upstream = fields.get("listen", str(proxy.listen)), fields.get("upstream", proxy.upstream_text)
         if not upstream:
             raise errors.missing_field("upstream")
@@ -101,7 +101,7 @@ class Collection:
         wanted = []
         for number, one in enumerate(document, 1):
             try:
-                fields = read_fields(one, PROXY_FIELDS, of="Proxy")
+                fields = read_fields(one, PROXY_FIELDS, of="toxiproxy.Proxy")
                 for field in ("name", "upstream"):
                     if not fields.get(field):
                         raise errors.missing_field(f"{field} at proxy {number}")
@@ -168,7 +168,7 @@ class Collection:
         return self._add(name, listen, upstream, fields.get("enabled", True))
 
     def _wanted(self, document: Any) -> _Wanted:
-        fields = read_fields(document, _WANTED_FIELDS, of="Proxy")
+        fields = read_fields(document, _WANTED_FIELDS, of="toxiproxy.Proxy")
         name = fields.get("name", "")
         there = self.proxies.get(name)
         upstream = fields.get("upstream", there.upstream_text if there is not None else "")

@@ -88,10 +88,11 @@ def _syntax(text: str, error: json.JSONDecodeError) -> str:
     return f"invalid character {text[error.pos]!r} looking for beginning of value"
 
 
-def read_fields(value: Any, types: Mapping[str, str], *, of: str) -> dict[str, Any]:
+def read_fields(value: Any, types: Mapping[str, str], *, of: str, path: str | None = None) -> dict[str, Any]:
     """The fields of an object that *types* names (``string``, ``bool``, ``int64``, ``float32``, ``any``, ``object``).
 
-    Fields that are missing or null are left out. *of*: the type's name in error texts.
+    Fields that are missing or null are left out. *of*: the type's name in error texts; *path*: what stands
+    there before a field's name, if not the type's.
 
     Raises:
         ApiError: 400, for a value that is no object or a field of a wrong type.
@@ -105,7 +106,7 @@ def read_fields(value: Any, types: Mapping[str, str], *, of: str) -> dict[str, A
         name = key if key in types else next((known for known in types if known.lower() == key.lower()), None)
         if name is None or given is None:
             continue
-        fields[name] = _checked(given, types[name], f"{of}.{name}")
+        fields[name] = _checked(given, types[name], f"{of.rpartition('.')[2] if path is None else path}.{name}")
     return fields
 
 
@@ -121,7 +122,8 @@ def _checked(given: Any, wanted: str, where: str) -> Any:
         "any": True,
     }[wanted]
     if not fits:
-        shown = f"number {getattr(given, 'text', given)}" if kind == "number" else kind
+        exact = kind == "number" and wanted in ("int64", "float32")
+        shown = f"number {getattr(given, 'text', given)}" if exact else kind
         raise bad_body(f"json: cannot unmarshal {shown} into Go struct field {where} of type {wanted}")
     if wanted == "float32":
         return float32(_as_float(given))

@@ -146,6 +146,12 @@ class ToxicType:
     extra: bool = False
 
     @property
+    def go_name(self) -> str:
+        """The name of Toxiproxy's own type, as its error texts have it."""
+        words = self.name.removesuffix("_peer").split("_")
+        return "".join(word.capitalize() for word in words) + "Toxic"
+
+    @property
     def passes(self) -> bool:
         """Whether bytes pass it untouched: then a link has no stage for it, and the kernel may move them."""
         return self.stage is Stage
