@@ -22,9 +22,10 @@ OUTAGES = [page for page in sorted(RUNBOOKS.glob("*.md")) if page != INDEX]
 GUIDELINES = DOCS / "guidelines.md"
 README = ROOT / "README.md"
 HOW_TO = DOCS / "writing-a-scenario.md"
+LAMBDA = DOCS / "lambda.md"
 
 #: Pages whose commands and Python are run.
-RUN = [*OUTAGES, INDEX, GUIDELINES, HOW_TO, DOCS / "README.md", README]
+RUN = [*OUTAGES, INDEX, GUIDELINES, HOW_TO, LAMBDA, DOCS / "README.md", README]
 #: Pages whose links are followed.
 LINKED = sorted({*RUN, *DOCS.rglob("*.md")})
 

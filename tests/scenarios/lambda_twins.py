@@ -13,7 +13,7 @@ from harness.scenario import Process, Scenario
 from harness.sim.lambda_consumer import LambdaConsumer
 from tests.systems import lambdas_broken as broken
 
-__all__ = ["TWINS", "LambdaTwin"]
+__all__ = ["POWERTOOLS", "TWINS", "LambdaTwin"]
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "scenarios"
 
@@ -32,10 +32,11 @@ class LambdaTwin:
     fails: str
     evidence: str
     settings: dict[str, Any] = field(default_factory=dict)
+    folder: str = ""
 
     def scenario(self) -> Scenario:
         """The twin."""
-        found = load(CATALOGUE / f"{self.of.replace('-', '_')}.py")[0]
+        found = load(CATALOGUE / self.folder / f"{self.of.replace('-', '_')}.py")[0]
         processes = []
         for process in found.processes:
             consumer = process.target
@@ -116,3 +117,13 @@ TWINS = [
         "receive",
     ),
 ]
+
+#: Needs Powertools, which is not among what every test run has.
+POWERTOOLS = LambdaTwin(
+    "powertools-timeout",
+    "the context is not handed over",
+    broken.keeps_its_context_from_powertools,
+    "not-stuck",
+    "receive",
+    folder="others",
+)

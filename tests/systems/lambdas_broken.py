@@ -82,3 +82,28 @@ def claims_for_an_hour(event: dict[str, Any], context: Any) -> dict[str, Any]:
         elif claim.status is Status.IN_PROGRESS:
             failed.append({"itemIdentifier": key})
     return {"batchItemFailures": failed}
+
+
+def keeps_its_context_from_powertools(event: dict[str, Any], context: Any) -> Any:
+    """Powertools cannot know when the call ends: "in progress" lasts for an hour, whatever became of the call."""
+    from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+    from aws_lambda_powertools.utilities.idempotency import (
+        DynamoDBPersistenceLayer,
+        IdempotencyConfig,
+        idempotent_function,
+    )
+
+    @idempotent_function(
+        data_keyword_argument="record",
+        config=IdempotencyConfig(event_key_jmespath="messageId"),
+        persistence_store=DynamoDBPersistenceLayer("records"),
+    )
+    def once(record: dict[str, Any]) -> None:
+        charge(record)
+
+    return process_partial_response(
+        event=event,
+        record_handler=lambda record: once(record=record.raw_event),
+        processor=BatchProcessor(event_type=EventType.SQS),
+        context=context,
+    )
