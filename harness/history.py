@@ -175,6 +175,11 @@ class Writer:
             self.flush()
             self._file.close()
 
+    def abandon(self) -> None:
+        """Close without what is not yet written: the disk did not take it."""
+        self._buffer.clear()
+        self._file.close()
+
 
 class History:
     """A header and its events. Iterating gives the events in order."""

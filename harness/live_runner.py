@@ -63,11 +63,12 @@ class LiveOutcome:
 def run_live(
     scenario: Scenario, plan: FaultPlan, seed: int, specs: Sequence[Spec], header: Header, options: LiveOptions
 ) -> LiveOutcome:
-    """Run *scenario* live and judge it.
+    """Run *scenario* live and judge it. Ctrl-C ends it as an error, ``interrupted``, with what there was until then.
 
     Raises:
         UsageError, ScenarioError, PlanError: it cannot run live.
-        KeyboardInterrupt: Ctrl-C. ``outcome`` of the exception is what there was until then.
+        EnvironmentFailed: it could not begin.
+        KeyboardInterrupt: Ctrl-C before it had begun.
     """
     missed: list[str] = []
     notes: list[str] = []
@@ -95,13 +96,13 @@ def _once(
 ) -> LiveOutcome:
     live = LiveRun(scenario, plan, seed, options)
     began = time.perf_counter()
-    failure: EnvironmentFailed | None = None
+    failure = ""
     try:
         live.execute()
-    except EnvironmentFailed as error:
-        if live.clock.seconds < 0 or not live.started:
+    except (EnvironmentFailed, KeyboardInterrupt) as error:
+        if not live.started:
             raise  # nothing has happened: it is the environment that could not be started
-        failure = error
+        failure = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
     finally:
         live.close()
     judge = Judge(specs, header)
@@ -110,7 +111,7 @@ def _once(
     verdicts = [_with_scale(verdict, options) for verdict in judge.finish()]
     unstruck = live.unstruck()
     return LiveOutcome(
-        verdict="error" if failure is not None else overall(verdicts, unstruck),
+        verdict="error" if failure else overall(verdicts, unstruck),
         verdicts=verdicts,
         events=live.events,
         judge=judge,
@@ -120,7 +121,7 @@ def _once(
         seconds=live.clock.seconds if not live.events else float(live.events[-1]["t"]),
         wall_seconds=time.perf_counter() - began,
         strikes=sum(live.strikes()),
-        reason="" if failure is None else str(failure),
+        reason=failure,
     )
 
 

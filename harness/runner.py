@@ -308,7 +308,7 @@ def _run_simulated(
 
 
 def _run_live(scenario: Scenario, plan: FaultPlan, seed: int, out: Path | None, options: Options) -> Result:
-    """Run with real processes and sockets; the history is written when it is complete."""
+    """Run with real processes and sockets; the history is written when it is over, however it ended."""
     from harness.live_runner import run_live
 
     validate(plan, scenario, "live")
@@ -318,12 +318,13 @@ def _run_live(scenario: Scenario, plan: FaultPlan, seed: int, out: Path | None, 
     writer = _open(path, header, options)
     try:
         outcome = run_live(scenario, plan, seed, specs, header, options.live)
-        if writer is not None:
-            for event in outcome.events:
-                writer.write(event)
-    finally:
-        if writer is not None:
-            writer.close()
+    except BaseException:
+        _keep(writer, ())  # nothing has happened
+        raise
+    unkept = _keep(writer, outcome.events)
+    if unkept:
+        outcome.verdict = "error"
+        outcome.reason = f"{outcome.reason}; {unkept}" if outcome.reason else unkept
     return Result(
         scenario=scenario.name,
         verdict=outcome.verdict,
@@ -343,6 +344,20 @@ def _run_live(scenario: Scenario, plan: FaultPlan, seed: int, out: Path | None, 
         command=_command(scenario, seed, "live"),
         **_figures(scenario, outcome.judge, outcome.strikes > 0),
     )
+
+
+def _keep(writer: Writer | None, events: Iterable[Event]) -> str:
+    """Write *events* and close the file; what went wrong, "" if nothing did."""
+    if writer is None:
+        return ""
+    try:
+        for event in events:
+            writer.write(event)
+        writer.close()
+    except OSError as error:
+        writer.abandon()
+        return f"the history could not be written to {writer.path}: {error.strerror or error}"
+    return ""
 
 
 def _step(judge: Judge, options: Options) -> Callable[[Event], None] | None:

@@ -14,15 +14,19 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Final
 
-from harness.cli.execute import Job, failed
+from harness.cli.execute import Job, failed, interrupted
 from harness.errors import HarnessError, ScenarioError
 
 __all__ = ["Pool", "run_alone"]
+
+
+_LIVE_END_SECONDS: Final = 20.0
 
 
 class _Worker:
@@ -112,14 +116,33 @@ class Pool:
         waiting = deque(jobs)
         for _ in range(min(self._size, len(jobs))):
             self._next(self._hire(), waiting, began)
-        while len(self.entries) < len(jobs):
-            for key, _ in self._selector.select():
-                worker: _Worker = key.data
-                for entry in self._heard(worker):
-                    self.entries[entry["name"]] = entry
-                    ended(entry)
-                    self._next(worker if worker in self._workers else self._hire(), waiting, began)
+        try:
+            while len(self.entries) < len(jobs):
+                for key, _ in self._selector.select():
+                    worker: _Worker = key.data
+                    for entry in self._heard(worker):
+                        self.entries[entry["name"]] = entry
+                        ended(entry)
+                        self._next(worker if worker in self._workers else self._hire(), waiting, began)
+        except KeyboardInterrupt:
+            self._end_live()
+            raise
         return [self.entries[job.name] for job in jobs]
+
+    def _end_live(self) -> None:
+        """Live runs in hand end by themselves when asked: they stop what they started, and keep their history."""
+        asked = [one for one in self._workers if one.job is not None and one.job.backend == "live"]
+        for worker in asked:
+            worker.process.send_signal(signal.SIGINT)
+        until = time.monotonic() + _LIVE_END_SECONDS
+        while asked and time.monotonic() < until:
+            for key, _ in self._selector.select(until - time.monotonic()):
+                worker = key.data
+                for entry in self._heard(worker):
+                    if worker in asked and worker in self._workers:
+                        self.entries[entry["name"]] = interrupted(entry)
+                    asked = [one for one in asked if one is not worker]
+                asked = [one for one in asked if one in self._workers]
 
     def _hire(self) -> _Worker:
         worker = _Worker()

@@ -57,6 +57,8 @@ def _time(name: str) -> Callable[[Entry], str]:
     return lambda entry: duration(entry.get(name))
 
 
+_NOTES_MAX = 3
+_NOTE_LINES_MAX = 8
 _REASON_LINES_MAX = 25  # of an error: what happened, and stacks; the report has them whole
 
 #: Column, the width of the terminal from which on it is shown, and what stands in it.
@@ -115,6 +117,10 @@ def _explain(console: Console, entry: Entry) -> None:
         console.print(Text(f"    {reason}"), soft_wrap=True)
     if entry["verdict"] == "error":
         for line in str(entry.get("reason", "")).splitlines()[1:_REASON_LINES_MAX]:
+            console.print(Text(f"    {line}", style="dim"), soft_wrap=True)
+    for note in (entry.get("notes") or ())[:_NOTES_MAX]:
+        # A traceback says at its end what it is about.
+        for line in str(note).strip().splitlines()[-_NOTE_LINES_MAX:]:
             console.print(Text(f"    {line}", style="dim"), soft_wrap=True)
     for one in judged(entry, "violated")[:1]:
         for event in (one.get("events") or ())[:5]:

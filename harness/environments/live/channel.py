@@ -98,6 +98,14 @@ class Caller:
         self._token = token
         self._process = process
         self._own = threading.local()
+        self._open: list[Any] = []
+
+    def close(self) -> None:
+        """Hang up, on every thread's connection."""
+        while self._open:
+            one = self._open.pop()
+            with contextlib.suppress(OSError):  # what was not sent is not wanted any more
+                one.close()
 
     def ask(self, **line: Any) -> dict[str, Any]:
         """The run's answer.
@@ -110,7 +118,7 @@ class Caller:
             connection = socket.create_connection(self._address, timeout=None)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             lines = self._own.lines = connection.makefile("rwb")
-            self._own.connection = connection
+            self._open += [connection, lines]
             _write(lines, {"token": self._token, "process": self._process})
             _read(lines)
         _write(lines, line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -176,7 +177,7 @@ class LiveProcesses:
             popen = subprocess.Popen(
                 [sys.executable, "-m", "harness.environments.live.worker"],
                 env={**self._environ(spec), "HARNESS_LIVE": json.dumps(own)},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # its end is the end of the run for the process, however the run ends
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the run, which ends them
@@ -188,6 +189,10 @@ class LiveProcesses:
 
     def _watch(self, process: LiveProcess) -> None:
         code = process.popen.wait()
+        with contextlib.suppress(ProcessLookupError):  # as a rule nobody is left
+            os.killpg(process.popen.pid, signal.SIGKILL)  # children of its own: they are the consumer, too
+        assert process.popen.stdin is not None
+        process.popen.stdin.close()
         printed = _tail(process.output)
         process.output.close()
         with self._lock:

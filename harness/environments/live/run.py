@@ -110,6 +110,8 @@ class LiveRun:
         self._senders: list[LiveSender] = []
         self._gate = threading.Event()
         self._at_gate: dict[str, None] = {}
+        self.send_observers: list[effect_values.SendObserver] = []
+        self.sent_at: float | None = None  # monotonic: of the send that observers are told of
         self.started = False  # everything that it needs was there, and the workload has begun
 
     def execute(self) -> None:
@@ -329,8 +331,19 @@ class LiveRun:
                 continue  # this process has told them, with the plan's own numbers
             if event["kind"] == "fault.strike":
                 event["fault"] = indexes[event["fault"]]
+            elif event["kind"] == "send" and self.send_observers:
+                self._tell_send(event)
             events.append(event)
         self.record.add(events)
+
+    def _tell_send(self, event: dict[str, Any]) -> None:
+        """Effects see a message that a queue accepted, at the time of the server."""
+        self.sent_at = self.clock.began + event["t"]
+        for observer in self.send_observers:
+            observer(event["queue"], event["body"], event["message"], event["origin"])
+        self.sent_at = None
+        if event["origin"] != "workload" and not self.scenario.record_bodies:
+            event["length"] = len(event.pop("body"))
 
     def _end(self, reason: str) -> None:
         """The last events; nobody acts any more when they are written."""
@@ -374,14 +387,19 @@ class LiveRun:
 
     def close(self) -> None:
         """Stop everything that was started, in reverse order, whatever fails. Idempotent."""
+        interrupted: KeyboardInterrupt | None = None
         while self._undo:
             undo = self._undo.pop()
             try:
                 undo()
             except Exception as error:
                 self.notes.append(f"could not be stopped cleanly: {error}")
+            except KeyboardInterrupt as error:  # Ctrl-C again: the others are stopped all the same
+                interrupted = error
         self.record.closed = True
         self.events = list(self.record.in_order())
+        if interrupted is not None:
+            raise interrupted
 
 
 class _LiveBench:
@@ -393,17 +411,14 @@ class _LiveBench:
         self.redis: Any = None
 
     def record_effect(self, name: str, key: str | None, source: str) -> None:
-        self._run.record("effect", name=name, key=key, source=source)
+        self._run.record("effect", name=name, key=key, source=source, at=self._run.sent_at)
 
     def record_effect_lost(self, name: str, key: str | None) -> None:
         self._run.record("effect.lost", name=name, key=key)
 
     def on_send(self, observer: effect_values.SendObserver) -> effect_values.Undo:
-        raise ScenarioError(
-            "effects.queue is not seen live",
-            field="effects",
-            remedy='Add points.effect("sent", key) to the code and effects.point("sent")',
-        )
+        self._run.send_observers.append(observer)
+        return lambda: self._run.send_observers.remove(observer)
 
     def now_us(self) -> int:
         return self._run.clock.now_us

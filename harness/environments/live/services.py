@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from harness.environments.live.guard import guarded
 from harness.environments.live.options import LiveOptions
 from harness.errors import EnvironmentFailed, UsageError
 from harness.net.child import Child
@@ -51,7 +52,8 @@ class LiveSqs:
         command = [sys.executable, "-m", "harness", "sqs-server", "--port", "0", "--seed", str(seed), "--announce"]
         command += ["--no-wait-rules", "--speed", str(options.time_scale)]
         command += ["--key", paths[0]] if paths else []
-        command += ["--record-bodies"] if scenario.record_bodies else []
+        seen = any(effect.source == "queue" for effect in scenario.effects)  # by their bodies
+        command += ["--record-bodies"] if scenario.record_bodies or seen else []
         self.child = Child("the SQS server", command)
         self.url: str = self.child.announced["url"]
         self._pool = urllib3.PoolManager(maxsize=4, retries=False, timeout=urllib3.Timeout(10.0))
@@ -173,7 +175,7 @@ class LiveRedis:
             port = free.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
         command = [found, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self.child = Child("redis-server", command, ready=_pinger(self.address))
+        self.child = Child("redis-server", guarded(command), ready=_pinger(self.address))
 
     def stop(self) -> None:
         if self.child is not None:

@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -28,6 +29,7 @@ from harness.environments.recorder import describe_error
 from harness.faults.handler import make_error
 from harness.jsonpath import key_text
 from harness.loading import load, resolve
+from harness.net.child import end_with_parent
 from harness.scenario import Scenario
 
 __all__ = ["main"]
@@ -133,6 +135,7 @@ def watch_aws(remote: Remote) -> None:
 def main() -> int:
     """Run one process of a scenario; the exit code is 1 if its target raised."""
     asked = json.loads(os.environ.pop("HARNESS_LIVE"))
+    end_with_parent(lambda: os.killpg(0, signal.SIGKILL))  # a consumer never outlives its run
     caller = Caller(asked["channel"], asked["token"], asked["process"])
     scenario = _scenario(asked)
     remote = Remote(caller, asked["watch"])
