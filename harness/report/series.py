@@ -35,6 +35,8 @@ MARK_ROWS = {
     "message.lost": "message lost",
     "clock.jump": "clock jump",
     "effect.lost": "effect lost",
+    "lambda.throttled": "throttled",
+    "lambda.filtered": "filtered",
 }
 
 
@@ -371,7 +373,9 @@ class _Reader:
         elif kind == "delete":
             if event.get("found", True) and event.get("queue") not in self._queues.dead:
                 self._deletes.add(t)
-        elif kind == "call.failed" or (kind == "handler.end" and event.get("outcome") == "error"):
+        elif kind == "call.failed" or (
+            kind in ("handler.end", "lambda.answer") and event.get("outcome") not in ("ok", "success", "partial")
+        ):
             self._failed.add(t)
         elif kind == "move" and event["to"] in self._queues.dead:
             self._marks.append(Mark("dead letter", t))
@@ -470,7 +474,7 @@ def _lanes(header: Header, end: float) -> dict[int, FaultLane]:
 
 def _mark(event: Event) -> Mark:
     row = MARK_ROWS[event["kind"]]
-    label = str(event.get("process") or event.get("key") or "")
+    label = str(event.get("process") or event.get("key") or event.get("function") or "")
     until = event.get("until") if row == "pause" else None
     if row == "clock jump" and "seconds" in event:
         label = f"{label} {event['seconds']:+g} s".strip()

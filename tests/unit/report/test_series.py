@@ -85,6 +85,20 @@ def test_purge_and_expiry_take_messages_away() -> None:
     assert "expired" in series.mark_rows()
 
 
+def test_a_lambda_function_shows_what_failed_and_what_was_refused() -> None:
+    """Answers that delete nothing are failures, the others are none; refusals and filters are marks."""
+    answers = ("success", "partial", "error", "timeout", "malformed", "crash")
+    events = _events(
+        *((1.0 + n, "lambda.answer", {"function": "fn", "outcome": outcome}) for n, outcome in enumerate(answers)),
+        (8.0, "lambda.throttled", {"function": "fn"}),
+        (9.0, "lambda.filtered", {"function": "fn"}),
+        (10.0, "run.end", {}),
+    )
+    series = read_series(_header(), events)
+    assert series.failed.total == 4
+    assert list(series.mark_rows()) == ["throttled", "filtered"]
+
+
 def test_without_declared_effects_the_picture_says_acknowledged() -> None:
     """A history without effects shows deletes, under their own name: never as processed."""
     header = _header()
