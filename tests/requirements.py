@@ -20,7 +20,15 @@ from typing import Any
 
 import pytest
 
-PROGRAMS = {"redis": "redis-server", "toxiproxy": "toxiproxy-server", "java": "java", "chromium": "chromium"}
+PROGRAMS = {
+    "redis": "redis-server",
+    "toxiproxy": "toxiproxy-server",
+    "toxiproxy-cli": "toxiproxy-cli",
+    "java": "java",
+    "chromium": "chromium",
+    "go": "go",
+    "npm": "npm",
+}
 
 
 def required() -> set[str]:

@@ -65,6 +65,7 @@ class Proxy:
         self.chain = Chain()
         self.counters = Counters()
         self.listen = parse(listen, listen=True, allow_remote=self.allow_remote)
+        self._listen_text = listen  # as it was given, until there is a port
         self.upstream_text = upstream
         self.upstream = parse(upstream, allow_remote=self.allow_remote)
         self.connections: set[Connection] = set()
@@ -75,7 +76,7 @@ class Proxy:
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "listen": str(self.listen),
+            "listen": self._listen_text or str(self.listen),
             "upstream": self.upstream_text,
             "enabled": self.enabled,
             "toxics": self.chain.to_json(),
@@ -117,7 +118,7 @@ class Proxy:
             self._let_go_of_port()
             self._take_over(bound)
         elif moves:
-            self.listen = new_listen
+            self.listen, self._listen_text = new_listen, listen
         if moves or upstream != self.upstream_text:
             self.upstream, self.upstream_text = new_upstream, upstream
             self.close_connections()
@@ -152,7 +153,7 @@ class Proxy:
 
     def _take_over(self, bound: socket.socket) -> None:
         host, port = bound.getsockname()[:2]
-        self.listen = Address(host, port)
+        self.listen, self._listen_text = Address(host, port), ""
         self._socket = bound
         self._listening = True
         self.reactor.watch(bound.fileno(), READ, self)
