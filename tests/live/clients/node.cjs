@@ -1,7 +1,7 @@
 // toxiproxy-node-client against the server named on the command line: node.cjs URL CLIENT-MODULE
 const net = require("node:net");
 const assert = require("node:assert");
-const { Toxiproxy, Toxic } = require(process.argv[3]);
+const { Toxiproxy } = require(process.argv[3]);
 
 const client = new Toxiproxy(process.argv[2]);
 
@@ -25,17 +25,18 @@ async function main() {
   assert.strictEqual((await reply(port))[0], "hello");
   assert.deepStrictEqual(Object.keys(await client.getAll()), ["node"]);
 
-  const toxic = await proxy.addToxic(new Toxic(proxy, { type: "latency", attributes: { latency: 120, jitter: 0 } }));
-  assert.strictEqual(toxic.name, "latency_downstream");
+  const slow = { name: "slow", type: "latency", stream: "downstream", toxicity: 1 };
+  const toxic = await proxy.addToxic({ ...slow, attributes: { latency: 120, jitter: 0 } });
+  assert.strictEqual(toxic.name, "slow");
   assert.ok((await reply(port))[1] >= 119);
-  toxic.setAttributes ? toxic.setAttributes({ latency: 1, jitter: 0 }) : (toxic.attributes = { latency: 1, jitter: 0 });
-  await toxic.update();
-  await proxy.refreshToxics();
-  assert.strictEqual(proxy.toxics[0].attributes.latency, 1);
+  const updated = await toxic.update({ attributes: { latency: 1, jitter: 0 }, toxicity: 1 });
+  assert.strictEqual(updated.attributes.latency, 1);
+  assert.strictEqual((await proxy.getToxic("slow")).attributes.latency, 1);
   await toxic.remove();
+  await assert.rejects(proxy.getToxic("slow"));
 
-  proxy.enabled = false;
-  await proxy.update();
+  const disabled = await proxy.update({ enabled: false, listen: proxy.listen, upstream: address });
+  assert.strictEqual(disabled.enabled, false);
   await assert.rejects(reply(port));
   await client.reset();
   assert.strictEqual((await client.get("node")).enabled, true);
