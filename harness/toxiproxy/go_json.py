@@ -21,6 +21,7 @@ _SPACE: Final = " \t\r\n"
 _ESCAPES: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _DEEPEST: Final = 200
 _MOST_DIGITS: Final = 400
+_LARGEST_FLOAT32: Final = 3.4028235677973366e38  # what rounds to less than infinity
 
 
 class _Fraction(float):
@@ -116,7 +117,7 @@ def _checked(given: Any, wanted: str, where: str) -> Any:
         "string": kind == "string",
         "bool": kind == "bool",
         "int64": kind == "number" and not isinstance(given, float) and -(2**63) <= given < 2**63,
-        "float32": kind == "number" and abs(_as_float(given)) <= 3.4028235677973366e38,
+        "float32": kind == "number" and abs(_as_float(given)) <= _LARGEST_FLOAT32,
         "object": kind == "object",
         "array": kind == "array",
         "any": True,
@@ -153,11 +154,12 @@ def _kind(value: Any) -> str:
 def float32(value: float) -> float:
     """*value* as a 32-bit float has it, in the shortest decimal that means the same one: 0.3 stays 0.3."""
     packed = struct.pack("<f", value)
+    exact = float(struct.unpack("<f", packed)[0])
     for digits in range(1, 10):
-        short = float(f"{value:.{digits}g}")
-        if struct.pack("<f", short) == packed:
+        short = float(f"{exact:.{digits}g}")
+        if abs(short) <= _LARGEST_FLOAT32 and struct.pack("<f", short) == packed:
             return short
-    return float(struct.unpack("<f", packed)[0])
+    return exact
 
 
 def encode(value: Any) -> bytes:
