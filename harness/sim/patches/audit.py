@@ -13,12 +13,13 @@ import sys
 from harness.sim import real, world
 from harness.sim.patches.refusal import refuse
 
-__all__ = ["arm", "disarm"]
+__all__ = ["REFUSED", "arm", "disarm"]
 
 _DEPENDENCY = "Declare it as a dependency of the scenario (http=..., effects=...), or hand the code a stub"
 _NO_PROCESS = "A simulation is one process: start a thread, or declare another Process in the scenario"
 
-_REFUSED = {
+#: Audit events that are refused inside an actor: what they are, and the remedy.
+REFUSED = {
     "socket.connect": ("a real connection", _DEPENDENCY),
     "socket.bind": ("a real listening socket", _DEPENDENCY),
     "socket.sendto": ("a real datagram", _DEPENDENCY),
@@ -51,11 +52,11 @@ def _hook(event: str, args: tuple[object, ...]) -> None:
     if not _armed:
         return
     run = world._world
-    if run is None or event not in _REFUSED:
+    if run is None or event not in REFUSED:
         return
     if run.thread_id != _get_ident() or run.kernel.current is None:
         return
-    refuse(*_REFUSED[event])
+    refuse(*REFUSED[event])
 
 
 def arm() -> None:
