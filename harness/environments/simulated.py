@@ -182,7 +182,7 @@ class SimulatedRun:
             self._handler,
             engine.start_delay_us,
         )
-        self._rewriting = None if preempt is None else Rewriting(scenario.preempt, preempt, apart=scenario.isolate)
+        self._rewriting = None if preempt is None else Rewriting(scenario.preempt, preempt, apart=scenario.isolated)
         self._undo: list[Callable[[], object]] = []
         self._ended = False
 

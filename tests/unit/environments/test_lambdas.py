@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import sys
 from typing import Any
 
 import pytest
 
-from harness import LambdaConsumer, Process, invariants
+from harness import LambdaConsumer, Process, invariants, runner
 from harness.errors import PlanError
 from harness.explore.story import tell
 from harness.history import Event
 from harness.result import Result
 from harness.sim_fixture import Sim
+from tests.systems import lambdas as systems
 
-MODULE = "tests.systems.lambdas"
+MODULE = systems.__name__
 
 
 def run(
@@ -625,6 +627,21 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
     assert once(3) == once(3)
     assert once(3) != once(4)
+
+
+def test_preemption_rewrites_a_function_in_each_sandbox() -> None:
+    """With pre-emption the handler's module is rewritten, imported afresh in each sandbox, and does the same work."""
+    sim = Sim("preempted")
+    sim.process("fn", LambdaConsumer(f"{MODULE}:takes_two_seconds", batch_size=1), queue=sim.queue("orders"))
+    sim.effects.point("charged")
+    sim.send("orders", [{"order_id": n} for n in range(4)], key="$.order_id", per_second=None)
+    sim.set(preempt=[MODULE])
+    before = sys.modules[MODULE]
+    result = runner.run(sim.scenario(), options=runner.Options(preempt="calls"))
+    assert result.verdict == "passed"
+    assert result.history.of("run.end")[0]["preempt"]["passed"] > 0
+    assert len({event["sandbox"] for event in of(result, "lambda.invoke")}) == 4
+    assert sys.modules[MODULE] is before
 
 
 def test_two_functions_of_one_run_are_apart() -> None:
