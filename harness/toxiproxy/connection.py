@@ -228,9 +228,13 @@ class Connection:
         if self.closed or (self._closing and not reset):
             return
         self._stop_timer()
-        for link in self.links.values():
-            link.drop()
         self._closing = True
+        for link in self.links.values():
+            if not reset:
+                link.stop_splicing()  # what has been taken from a source is owed to its sink
+            link.drop()
+        if self.closed:
+            return  # one of the sinks was gone
         if reset:
             self._close_now(reset=True)
             return

@@ -130,7 +130,7 @@ class Link:
 
     def add(self, toxic: Toxic) -> None:
         """*toxic* is the last of the chain from now on."""
-        self._stop_splicing()
+        self.stop_splicing()
         stage = self._stage(toxic)
         if stage is not None:
             last = self._last()
@@ -140,7 +140,7 @@ class Link:
 
     def update(self, toxic: Toxic) -> None:
         """The attributes or the toxicity changed: it is drawn again whether it strikes here."""
-        self._stop_splicing()
+        self.stop_splicing()
         for index, (other, stage) in enumerate(self.stages):
             if other is not toxic:
                 continue
@@ -157,7 +157,7 @@ class Link:
 
     def remove(self, toxic: Toxic) -> None:
         """Taken away: what it held goes on, at once and in order."""
-        self._stop_splicing()
+        self.stop_splicing()
         for index, (other, stage) in enumerate(self.stages):
             if other is toxic:
                 del self.stages[index]
@@ -206,7 +206,7 @@ class Link:
     def _source_ended(self) -> None:
         self._ended = True
         self.source.read_off()
-        self._stop_splicing()
+        self.stop_splicing()
         first = self._first()
         (first or self).end()
 
@@ -246,7 +246,7 @@ class Link:
             return
         self.source.read_on()
 
-    def _stop_splicing(self) -> None:
+    def stop_splicing(self) -> None:
         """Back to bytes in Python; those on their way are first in line."""
         if self._pipe is not None:
             rest = self._pipe.take()

@@ -280,3 +280,21 @@ def test_a_dead_upstream(client: ToxiproxyClient) -> None:
     client.create("dead", f"127.0.0.1:{port}")
     with connect(client, "dead") as connection:
         assert connection.recv(1) == b""
+
+
+def test_what_was_taken_from_the_source_arrives_before_the_end(
+    client: ToxiproxyClient, server: ToxiproxyServer
+) -> None:
+    """Disabled in the middle of a stream that the kernel moves: all that the proxy had read comes before the FIN."""
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        client.create("stream", f"127.0.0.1:{upstream.getsockname()[1]}")
+        with connect(client, "stream") as reader:
+            served, _ = upstream.accept()
+            with served:
+                served.settimeout(0.2)
+                with pytest.raises(TimeoutError):
+                    served.sendall(bytes(100 << 20))
+                [held] = server.collection.proxies["stream"].connections
+                received = held.received["downstream"]
+                client.update("stream", enabled=False)
+                assert len(receive(reader, 1 << 30)) == received
