@@ -7,16 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from typing import Any
 
 import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from harness import Process, Queue, Scenario, Workload, effects, invariants, points
 
 
 def _sqs() -> Any:
-    return boto3.client("sqs", region_name="us-east-1")
+    return boto3.client("sqs", region_name="us-east-1", config=Config(read_timeout=3))
 
 
 def _loop(env: Any, each: Any) -> None:
@@ -25,7 +28,13 @@ def _loop(env: Any, each: Any) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
     sqs, url = _sqs(), env.queue_url("jobs")
     while not stopping:
-        for message in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1, MaxNumberOfMessages=5).get("Messages", []):
+        try:
+            batch = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1, MaxNumberOfMessages=5).get("Messages", [])
+        except (BotoCoreError, ClientError) as error:
+            print(f"again: {error}", file=sys.stderr)
+            time.sleep(0.2)
+            continue
+        for message in batch:
             try:
                 each(sqs, url, message)
             except Exception as error:
@@ -54,10 +63,6 @@ def right(env: Any) -> None:
 
 def deletes_first(env: Any) -> None:
     _loop(env, _deletes_first)
-
-
-def cannot_start(env: Any) -> None:
-    raise RuntimeError("no such setting: PAYMENTS_URL")
 
 
 def dies_of_the_first(env: Any) -> None:
@@ -100,7 +105,7 @@ def forwards(env: Any) -> None:
 
 def _scenario(name: str, worker: Any, **changes: Any) -> Scenario:
     own: dict[str, Any] = {
-        "queues": [Queue("jobs", visibility_timeout=2, dead_letter="jobs-dlq")],
+        "queues": [Queue("jobs", visibility_timeout=2, dead_letter="jobs-dlq", max_receives=5)],
         "effects": effects.point("done"),
         "handler": handle,
         "processes": [Process("worker", worker)],
@@ -119,7 +124,7 @@ NEXT = Queue("next", visibility_timeout=2)
 scenarios = [
     _scenario("right", right),
     _scenario("deletes-first", deletes_first),
-    _scenario("cannot-start", cannot_start),
+    _scenario("cannot-start", "tests.systems.live_refuses:main"),
     _scenario("dies", dies_of_the_first),
     _scenario("slow", slow),
     _scenario(

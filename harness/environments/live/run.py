@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from harness import effects as effect_values
 from harness.environments.live.channel import Channel
 from harness.environments.live.clock import LiveClock
 from harness.environments.live.network import REDIS_AS_NETWORK, Network
 from harness.environments.live.options import LiveOptions
+from harness.environments.live.other_sqs import OtherSqs
 from harness.environments.live.processes import LiveActions, LiveProcesses
 from harness.environments.live.recorder import LiveRecorder
 from harness.environments.live.sender import LiveSender
@@ -102,7 +104,7 @@ class LiveRun:
         elsewhere = {i for i, f in enumerate(plan) if f.spec.layer in ("aws", "sqs", "network", "redis")}
         self.engine = FaultEngine(plan, Seeds(seed), self.clock, self.record, self._actions, elsewhere=elsewhere)
         self._undo: list[Callable[[], object]] = []
-        self._sqs: LiveSqs | None = None
+        self._sqs: LiveSqs | OtherSqs | None = None
         self._network: Network | None = None
         self._processes: LiveProcesses | None = None
         self._struck: list[int] = []
@@ -142,8 +144,11 @@ class LiveRun:
         network = self._network = Network(toxiproxy.client, self.clock, self.record)
         self._undo.append(network.close)
         network.check(plan)
-        sqs = self._sqs = LiveSqs(scenario, self.options, self.seed)
+        sqs: LiveSqs | OtherSqs
+        sqs = (LiveSqs if self.options.sqs is None else OtherSqs)(scenario, self.options, self.seed)
+        self._sqs = sqs
         self._undo.append(sqs.stop)
+        sqs.check(plan)
         redis = LiveRedis(self.options)
         self._undo.append(redis.stop)
         stubs = LiveStubs(self.clock, self.engine, self._stub_names())
@@ -151,7 +156,7 @@ class LiveRun:
         for name, responder in responders_of(scenario.http).items():
             stubs.respond(name, responder)
         stubs.start()
-        endpoint = f"http://{network.add('sqs', host_and_port(sqs.url, 80))}"
+        endpoint = f"http://{network.add('sqs', host_and_port(sqs.url, 80))}" if sqs.proxied else sqs.url
         redis_url = f"redis://{network.add('redis', redis.address)}/{redis.database}"
         urls = {name: f"http://{network.add(name, host_and_port(stubs.url(name), 80))}" for name in stubs.servers}
         channel = Channel(self._told, lambda name: None)
@@ -159,7 +164,7 @@ class LiveRun:
         channel.start()
         sqs.empty()
         queues = {
-            name: url.replace(sqs.url, endpoint)  # clients reach the queue through its proxy
+            name: endpoint + urlsplit(url).path  # clients reach the queue through its proxy
             for name, url in sqs.create(scenario).items()
         }
         self._undo += [effect.observe(_LiveBench(self, stubs)) for effect in scenario.effects]
@@ -189,7 +194,7 @@ class LiveRun:
         self._undo.append(launched.stop)
         return launched
 
-    def _begin(self, network: Network, sqs: LiveSqs) -> None:
+    def _begin(self, network: Network, sqs: LiveSqs | OtherSqs) -> None:
         """Everything is there: faults, consumers and workload begin together."""
         self.started = True
         self.clock.start()
@@ -223,16 +228,22 @@ class LiveRun:
             "scenario": self.scenario.name,
             "seed": self.seed,
             "watch": watch,
+            "tell": self._sqs is not None and not self._sqs.own,
             "path": [str(Path.cwd()), *(path for path in sys.path if path)],
             "places": {"redis": addresses.redis, "queues": queues, "http": urls},
         }
+
+        assert self._sqs is not None
+        access = self._sqs.environ  # None: what we were given ourselves
 
         def environ(spec: Process) -> dict[str, str]:
             kept = {
                 name: value
                 for name, value in os.environ.items()
-                if not name.startswith(("AWS_", "BOTO_")) and not name.lower().endswith("_proxy")
+                if not (access is not None and name.startswith(("AWS_", "BOTO_")))
+                and not name.lower().endswith("_proxy")
             }
+            kept.update(access or {})
             own = {name: addresses.fill(value) for name, value in spec.environ.items()}
             return {**kept, **base_environ(addresses.aws), "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", **own}
 
@@ -268,6 +279,8 @@ class LiveRun:
                     self.engine.passing(line["passing"], line["side"], line.get("key"))
             except Exception as error:  # the fault is an error for the handler
                 return {"raise": [f"{type(error).__module__}:{type(error).__qualname__}", str(error)]}
+        elif "aws" in line and self._sqs is not None:
+            self._sqs.told(process.name, line)
         elif "end" in line:
             process.ended = line
         return {}
@@ -331,8 +344,10 @@ class LiveRun:
                 continue  # this process has told them, with the plan's own numbers
             if event["kind"] == "fault.strike":
                 event["fault"] = indexes[event["fault"]]
-            elif event["kind"] == "send" and self.send_observers:
+            elif event["kind"] == "send":
                 self._tell_send(event)
+                if event["origin"] != "workload" and not self.scenario.record_bodies and "body" in event:
+                    event["length"] = len(event.pop("body"))
             events.append(event)
         self.record.add(events)
 
@@ -342,8 +357,6 @@ class LiveRun:
         for observer in self.send_observers:
             observer(event["queue"], event["body"], event["message"], event["origin"])
         self.sent_at = None
-        if event["origin"] != "workload" and not self.scenario.record_bodies:
-            event["length"] = len(event.pop("body"))
 
     def _end(self, reason: str) -> None:
         """The last events; nobody acts any more when they are written."""
@@ -354,9 +367,10 @@ class LiveRun:
             self._processes.close()
             self.notes += self._processes.failures
         inventory: dict[str, dict[str, int]] = {}
-        if self._sqs is not None and self._sqs.child.alive:
-            self._fetch()
+        if self._sqs is not None and self._sqs.alive:
             inventory = self._sqs.inventory()
+            self._sqs.finish(inventory)
+            self._fetch()
             state = self._sqs.fault_state()
             self._struck, self._points = state["struck"], state["points"]
         self.record("run.end", reason=reason, queues=inventory, points=self.table(), steps=0, actor="-")

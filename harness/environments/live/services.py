@@ -15,11 +15,12 @@ import urllib3
 from harness.environments.live.guard import guarded
 from harness.environments.live.options import LiveOptions
 from harness.errors import EnvironmentFailed, UsageError
+from harness.faults.plan import FaultPlan
 from harness.net.child import Child
 from harness.scenario import Queue, Scenario
 from harness.toxiproxy.launcher import loopback
 
-__all__ = ["LiveRedis", "LiveSqs", "check_url", "host_and_port"]
+__all__ = ["LiveRedis", "LiveSqs", "base_environ", "check_url", "create_queues", "credentials", "host_and_port"]
 
 _CREDENTIALS: Final = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -47,6 +48,9 @@ def check_url(url: str, field: str, allow_remote: bool) -> None:
 class LiveSqs:
     """The harness's own server, in a process of its own; its control API gives history, faults and inventory."""
 
+    own = True
+    proxied = True
+
     def __init__(self, scenario: Scenario, options: LiveOptions, seed: int) -> None:
         paths = [work.key for work in scenario.workloads if work.key is not None]
         command = [sys.executable, "-m", "harness", "sqs-server", "--port", "0", "--seed", str(seed), "--announce"]
@@ -56,6 +60,7 @@ class LiveSqs:
         command += ["--record-bodies"] if scenario.record_bodies or seen else []
         self.child = Child("the SQS server", command)
         self.url: str = self.child.announced["url"]
+        self.environ: dict[str, str] | None = credentials()
         self._pool = urllib3.PoolManager(maxsize=4, retries=False, timeout=urllib3.Timeout(10.0))
         self._seen = 0
         self._scale = options.time_scale
@@ -97,19 +102,24 @@ class LiveSqs:
             aws_access_key_id="test",
             aws_secret_access_key="test",
         )
-        queues = {queue.name: queue for queue in scenario.queues if isinstance(queue, Queue)}
-        pointed_at = set(scenario.dead_letter_queues)
-        urls = {}
-        for name in sorted(queues, key=lambda name: name not in pointed_at):  # a redrive policy needs its target
-            queue = queues[name]
-            attributes = queue.aws_attributes()
-            if queue.dead_letter is not None and queue.max_receives is not None:
-                arn = f"arn:aws:sqs:us-east-1:000000000000:{queue.dead_letter}"
-                policy = {"deadLetterTargetArn": arn, "maxReceiveCount": queue.max_receives}
-                attributes["RedrivePolicy"] = json.dumps(policy)
-            urls[name] = client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        urls: dict[str, str] = {}
+        create_queues(client, scenario, urls)
         client.close()
         return urls
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self.child.alive
+
+    def check(self, plan: FaultPlan) -> None:
+        """Every fault can be injected."""
+
+    def finish(self, inventory: Mapping[str, Mapping[str, int]]) -> None:
+        """It has told everything."""
+
+    def told(self, process: str, line: Mapping[str, Any]) -> None:
+        """Nobody needs to tell: it has seen it."""
 
     def send(self, document: Mapping[str, Any]) -> None:
         """A message of the workload, past every fault."""
@@ -196,6 +206,25 @@ def _pings(address: str) -> bool:
         return False
 
 
+def credentials() -> dict[str, str]:
+    """Keys that open nothing, for servers that ask for some."""
+    return dict(_CREDENTIALS)
+
+
 def base_environ(endpoint: str) -> dict[str, str]:
-    """What every consumer's environment has of AWS: the proxied server, and keys that open nothing."""
-    return {**_CREDENTIALS, "AWS_ENDPOINT_URL": endpoint, "AWS_ENDPOINT_URL_SQS": endpoint}
+    """What leads every consumer's boto3 to the SQS server of the run, or the proxy in front of it."""
+    return {"AWS_ENDPOINT_URL": endpoint, "AWS_ENDPOINT_URL_SQS": endpoint}
+
+
+def create_queues(client: Any, scenario: Scenario, urls: dict[str, str], prefix: str = "") -> None:
+    """Make the queues of *scenario*; *urls* gets each one's URL by its name as it is made."""
+    queues = {queue.name: queue for queue in scenario.queues if isinstance(queue, Queue)}
+    pointed_at = set(scenario.dead_letter_queues)
+    for name in sorted(queues, key=lambda name: name not in pointed_at):  # a redrive policy needs its target
+        queue = queues[name]
+        attributes = queue.aws_attributes()
+        if queue.dead_letter is not None and queue.max_receives is not None:
+            target = client.get_queue_attributes(QueueUrl=urls[queue.dead_letter], AttributeNames=["QueueArn"])
+            policy = {"deadLetterTargetArn": target["Attributes"]["QueueArn"], "maxReceiveCount": queue.max_receives}
+            attributes["RedrivePolicy"] = json.dumps(policy)
+        urls[name] = client.create_queue(QueueName=prefix + name, Attributes=attributes)["QueueUrl"]

@@ -132,6 +132,27 @@ def watch_aws(remote: Remote) -> None:
     BaseClient._make_api_call = call
 
 
+def tell_sqs(caller: Caller) -> None:
+    """Tell the run each call that moves messages: the SQS server cannot be asked for a history."""
+    from botocore.client import BaseClient
+
+    from harness.environments.live.other_sqs import TOLD, plain
+
+    original = BaseClient._make_api_call
+
+    def call(self: Any, operation_name: str, api_params: dict[str, Any]) -> Any:
+        if operation_name not in TOLD or self.meta.service_model.service_name != "sqs":
+            return original(self, operation_name, api_params)
+        asked, began = plain(api_params), time.monotonic()
+        if operation_name.startswith("Delete"):  # its answer may never come
+            caller.ask(aws=operation_name, asked=asked, at=began)
+        result = original(self, operation_name, api_params)
+        caller.ask(aws=operation_name, asked=asked, answer=plain(result), began=began, at=time.monotonic())
+        return result
+
+    BaseClient._make_api_call = call
+
+
 def main() -> int:
     """Run one process of a scenario; the exit code is 1 if its target raised."""
     asked = json.loads(os.environ.pop("HARNESS_LIVE"))
@@ -163,6 +184,8 @@ def main() -> int:
             effect=not scenario.effects,
         )
         mark.install()
+    if asked["tell"]:
+        tell_sqs(caller)
     if asked["watch"]:
         watch_aws(remote)
     caller.ask(event="process.start", message=None, fields={"incarnation": asked["incarnation"]})
