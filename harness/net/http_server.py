@@ -227,6 +227,8 @@ class _Connection:
         self._header_bytes = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._raw_bytes = 0
+        self._in_headers = False
         self.deadline = self._reactor.now() + self._limits.request_seconds
         self._reactor.watch(self._fd, READ, self)
 
@@ -274,8 +276,10 @@ class _Connection:
             return  # what comes after a refusal is read and dropped, so that the refusal can be read
         if self._request is None and not self._waiting:
             self.deadline = self._reactor.now() + self._limits.request_seconds
+        self._raw_bytes += len(data)
         try:
             self._parser.feed_data(data)
+            self._check_size()
         except httptools.HttpParserUpgrade:
             self._refuse(400)
         except _RefusedError as error:
@@ -297,7 +301,8 @@ class _Connection:
 
     def on_message_begin(self) -> None:
         self._request = Request("", "", version="1.1", peer=self._peer)
-        self._header_bytes = self._body_bytes = 0
+        self._header_bytes = self._body_bytes = self._raw_bytes = 0
+        self._in_headers = True
         self._body = []
 
     def on_url(self, url: bytes) -> None:
@@ -311,6 +316,7 @@ class _Connection:
 
     def on_headers_complete(self) -> None:
         request = self._current()
+        self._in_headers = False
         request.method = self._parser.get_method().decode("latin-1")
         request.version = self._parser.get_http_version()
         length = request.header("content-length")
@@ -344,6 +350,15 @@ class _Connection:
         if self._request is None:
             self._request = Request("", "", peer=self._peer)
         return self._request
+
+    def _check_size(self) -> None:
+        """The parser keeps a header, or a trailer, until its end has come: one that has none must not be kept."""
+        if self._request is not None:
+            limits = self._limits
+            if self._in_headers and self._raw_bytes > limits.header_bytes:
+                raise _RefusedError(431)
+            if self._raw_bytes > limits.header_bytes + 2 * limits.body_bytes:
+                raise _RefusedError(413)
 
     def _count_header(self, size: int) -> None:
         self._header_bytes += size
