@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import shutil
 import sys
 from importlib import metadata
 
@@ -34,6 +35,17 @@ _NEEDS: dict[str, tuple[tuple[str, str], ...]] = {
     "pytest": (("pytest", "pytest"),),
 }
 
+#: Programs that live runs use where they are: what is done without one, and how to get it.
+_PROGRAMS: dict[str, tuple[str, str]] = {
+    "redis-server": ("fakeredis's server takes its place", "Debian: apt install redis-server"),
+    "toxiproxy-server": (
+        "the embedded proxy takes its place",
+        "go install github.com/Shopify/toxiproxy/v2/cmd/server@latest, and name it toxiproxy-server",
+    ),
+    "java": ("no ElasticMQ for --sqs URL", "Debian: apt install default-jre-headless; org.elasticmq on Maven Central"),
+    "go": ("no Toxiproxy can be built", "https://go.dev/dl"),
+}
+
 
 @click.command("doctor")
 def command() -> int:
@@ -50,6 +62,10 @@ def command() -> int:
         state = f"✗ {extra}: missing {', '.join(names)}" if names else f"✓ {extra}: {_versions(extra)}"
         remedy = f"  (pip install 'resilience-harness[{extra}]')" if names else ""
         click.echo(state + remedy)
+    click.echo("live runs:")
+    for name, (use, remedy) in _PROGRAMS.items():
+        path = shutil.which(name)
+        click.echo(f"  ✓ {name}: {path}" if path else f"  – {name}: not here; {use}  ({remedy})")
     found = config.load()
     click.echo(f"settings: {found.source or 'none (defaults)'}")
     click.echo(f"scenarios: {', '.join(str(path) for path in found.folders()) or 'the built-in catalogue'}")

@@ -1,4 +1,4 @@
-"""``harness sqs-server``: SQS and CloudWatch for any language, with faults, a clock and a judge."""
+"""``harness sqs-server``: SQS, SNS and CloudWatch for any language, with faults, a clock and a judge."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def command(
     allow_remote: bool,
     announce: bool,
 ) -> int:
-    """Serve SQS and CloudWatch to any SDK, with a control API under /_harness/.
+    """Serve SQS, SNS and CloudWatch to any SDK, with a control API under /_harness/.
 
     Set AWS_ENDPOINT_URL to its address. PUT a fault plan to /_harness/faults, move the clock at /_harness/clock, tell
     what happened at /_harness/effects, and POST /_harness/check judges whether a message was lost. Ctrl-C ends it.
@@ -68,6 +68,8 @@ def command(
         child.announce({"url": server.url})
         child.end_with_parent(server.stop)
     else:
-        click.echo(f"SQS and CloudWatch on {server.url} (AWS_ENDPOINT_URL={server.url}), control API on /_harness/")
+        click.echo(
+            f"SQS, SNS and CloudWatch on {server.url} (AWS_ENDPOINT_URL={server.url}), control API on /_harness/"
+        )
     server.run()
     return 0

@@ -21,6 +21,7 @@ from harness.servers.server_history import Keys, ServerHistory
 from harness.servers.service_clock import ServiceClock, spawn
 from harness.sim.services.cloudwatch import CloudWatchService
 from harness.sim.services.errors import ServiceError, unknown_operation
+from harness.sim.services.sns import SnsService
 from harness.sim.services.sqs import SqsService
 from harness.sim.services.sqs_queue import Queue
 from harness.sim.services.sts import StsService
@@ -204,7 +205,10 @@ class AwsServer:
         sqs.wait_rules = self._wait_rules
         sqs.key_of = self.history.keys.of_send
         self._services = {"sqs": sqs, "sts": StsService()}
-        self._makers: dict[str, Callable[[], Service]] = {"cloudwatch": lambda: self._make_cloudwatch(sqs)}
+        self._makers: dict[str, Callable[[], Service]] = {
+            "cloudwatch": lambda: self._make_cloudwatch(sqs),
+            "sns": lambda: SnsService(self.clock, ids, sqs, lambda: 0, self._account),  # it delivers at once
+        }
 
     def _make_cloudwatch(self, sqs: SqsService) -> Service:
         made = CloudWatchService(self.clock, self.history)

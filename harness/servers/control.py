@@ -111,7 +111,7 @@ class Control:
             {
                 "status": "ok",
                 "version": metadata.version("resilience-harness"),
-                "services": ["sqs", "cloudwatch", "sts"],
+                "services": ["sqs", "sns", "cloudwatch", "sts"],
                 "queues": server.sqs.inventory(),
                 "calls": server.calls,
                 "events": server.history.count,
@@ -120,7 +120,7 @@ class Control:
         )
 
     def _localstack_health(self, request: Request) -> Response:
-        return _json({"services": {"sqs": "running", "cloudwatch": "running"}, "edition": "harness"})
+        return _json({"services": dict.fromkeys(("sqs", "sns", "cloudwatch"), "running"), "edition": "harness"})
 
     def _reset(self, request: Request) -> Response:
         self._server.reset()
