@@ -7,6 +7,7 @@ credential scope names the region.
 
 from __future__ import annotations
 
+import functools
 import re
 import zlib
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ _SIGNING_NAMES: Final = {"monitoring": "cloudwatch", "sqs": "sqs", "sns": "sns",
 _CBOR_PATH: Final = re.compile(r"/service/([A-Za-z0-9_]+)/operation/([A-Za-z0-9_]+)/?")
 _SCOPE: Final = re.compile(r"Credential=[^/,\s]*/\d{8}/([A-Za-z0-9-]+)/([a-z0-9-]+)/")
 _REGION: Final = "us-east-1"
+_LONGEST_NAME: Final = 64  # of an operation: longer ones are not worth remembering
 _MOST_UNPACKED: Final = 16 * 1024 * 1024
 
 
@@ -69,11 +71,19 @@ def target_of(request: Request) -> Target | None:
 
 
 def _target(service: str | None, name: str, protocol: str, region: str, form: bytes = b"") -> Target | None:
-    model = None if service is None else botocore_clients.service_model(service)
-    if service is None or model is None:
+    if service is None:
         return None
-    operation = model.operation_model(name) if name in model.operation_names else None
-    return Target(service, name, protocol, region, model, operation, form)
+    model, operation = _models(service, name if name.isidentifier() and len(name) <= _LONGEST_NAME else "")
+    return None if model is None else Target(service, name, protocol, region, model, operation, form)
+
+
+@functools.lru_cache(maxsize=1024)
+def _models(service: str, name: str) -> tuple[Any, Any]:
+    """The model of a service and of its operation; None for what there is not."""
+    model = botocore_clients.service_model(service)
+    if model is None or name not in model.operation_names:
+        return model, None
+    return model, model.operation_model(name)
 
 
 def decode(target: Target, request: Request) -> dict[str, Any]:
