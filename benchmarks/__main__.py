@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import asyncio_switch, sqs_backlog
+from benchmarks import asyncio_switch, preemption, sqs_backlog
 from benchmarks.throughput import measure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +27,13 @@ def _overhead() -> dict[str, Any]:
         file = Path(folder) / "overhead.json"
         subprocess.run([sys.executable, "-m", "benchmarks.overhead", "--json", str(file)], cwd=ROOT, check=True)
         found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def _measured(module: str) -> dict[str, Any]:
+    """What *module* prints as JSON, run in a process of its own."""
+    outcome = subprocess.run([sys.executable, "-m", module], cwd=ROOT, check=True, capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(outcome.stdout)
     return found
 
 
@@ -71,6 +78,10 @@ def main() -> int:
     print("\nGiving way: CPU time of one switch, in virtual time")
     figures["asyncio"] = asyncio_switch.report()
     asyncio_switch.show(figures["asyncio"])
+
+    print("\nPre-emption: what a rewritten module costs", flush=True)
+    figures["preemption"] = _measured("benchmarks.preemption")
+    preemption.show(figures["preemption"])
 
     print("\nOverhead of a successful call beside peers", flush=True)
     figures["overhead"] = _overhead()

@@ -242,8 +242,10 @@ class Rewriting(importlib.abc.MetaPathFinder):
 
     def install(self) -> None:
         """Import the chosen modules rewritten from now on."""
-        names = [*self._names(sys.modules), *_holders(self._roots)]
-        self._aside = {name: sys.modules.pop(name) for name in names if not _below(name, self._apart)}
+        names = [*self._names(sys.modules), *_known_holders(self._roots)]
+        self._aside = {
+            name: sys.modules.pop(name) for name in names if name in sys.modules and not _below(name, self._apart)
+        }
         sys.modules.update(self._kept)
         self._seen.update(name for name in self._kept if _below(name, self._roots))
         sys.meta_path.insert(0, self)
@@ -276,6 +278,22 @@ _kept: dict[tuple[tuple[str, ...], Level], dict[str, ModuleType]] = {}
 
 def _below(name: str, roots: Sequence[str]) -> bool:
     return any(name == root or name.startswith(root + ".") for root in roots)
+
+
+_holders_of: dict[tuple[str, ...], tuple[int, int, list[ModuleType], list[str]]] = {}
+
+
+def _known_holders(roots: tuple[str, ...]) -> list[str]:
+    """What :func:`_holders` gives, looked for anew when a module was imported or got another name."""
+    known = _holders_of.get(roots)
+    if known is not None:
+        loaded, names, modules, holders = known
+        if loaded == len(sys.modules) and names == sum(len(vars(module)) for module in modules):
+            return holders
+    modules = [module for _, module in _candidates(roots)]
+    holders = list(_holders(roots))
+    _holders_of[roots] = (len(sys.modules), sum(len(vars(module)) for module in modules), modules, holders)
+    return holders
 
 
 def _holders(roots: Sequence[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import asyncio_switch, overhead, sqs_backlog
+from benchmarks import asyncio_switch, overhead, preemption, sqs_backlog
 from benchmarks.throughput import ROOT, _part
 
 _SMALL = """
@@ -35,6 +35,17 @@ def test_the_cost_of_giving_way_is_measured(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(found) == 7
     assert all(0.1 < us < 5_000 for us in found.values())
     asyncio_switch.show(found)
+
+
+def test_the_cost_of_preemption_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place that is passed costs less than one where somebody is held up, and each level has its plans a second."""
+    for name, number in (("LOOPS", 2_000), ("ROUNDS", 2), ("PLANS", 2)):
+        monkeypatch.setattr(preemption, name, number)
+    found = preemption.measure()
+    assert 0 < found["ns_a_place"] < 5_000
+    assert found["us_a_switch"] * 1_000 > found["ns_a_place"]
+    assert all(found[f"plans_per_second_{level}"] > 1 for level in ("off", "calls", "statements"))
+    preemption.show(found)
 
 
 def test_plans_are_counted_and_accounted_for() -> None:
