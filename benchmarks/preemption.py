@@ -140,9 +140,8 @@ def show(found: dict[str, float]) -> None:
     )
     print(f"  a place where somebody is held {found['us_a_switch']:>7,.2f} us, with the switch to another actor")
     off, calls, statements = (found[f"plans_per_second_{level}"] for level in ("off", "calls", "statements"))
-    print(
-        f"  twenty messages, 4 consumers   {off:>7,.0f} plans/s off, {calls:,.0f} at calls, {statements:,.0f} at statements"
-    )
+    print(f"  twenty messages, 4 consumers   {off:>7,.0f} plans/s without, {calls:,.0f} at level calls,")
+    print(f"                                 {statements:>7,.0f} at level statements", flush=True)
 
 
 if __name__ == "__main__":
