@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "See what it finds: the usual tutorial consumer loses a message and handles one twice."),
     "run": ("run", "Run scenarios and write a report."),
     "list": ("listing", "List scenarios."),
+    "search": ("search", "Look for faults, workloads and schedules that break a scenario."),
     "sweep": ("sweep", "Every single fault at every point of a scenario, one run each."),
     "check": ("check", "Judge a saved history again."),
     "replay": ("replay", "Run a saved history or counterexample again and compare."),

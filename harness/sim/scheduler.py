@@ -65,6 +65,11 @@ class Scheduler:
         """Virtual seconds since the start."""
         return self.now_us / 1e6
 
+    @property
+    def runnable(self) -> Sequence[Actor]:
+        """Those who can run now, first come first: what a choice is made among."""
+        return self._ready
+
     def stacks(self) -> dict[str, str]:
         """Each living actor's stack, innermost call last, as text."""
         raise NotImplementedError

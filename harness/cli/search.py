@@ -1,0 +1,201 @@
+"""``harness search``: draw fault plans, workload sizes and schedules until an invariant breaks, and make it small."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import json_option, output_file, seed_option, write_file
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.explore.search import Search
+    from harness.explore.search_report import Finding, SearchReport
+
+__all__ = ["command"]
+
+_MEASURES = ("recovery_seconds", "duplicates", "backlog", "attempts", "amplification")
+
+
+@click.command("search")
+@click.argument("name", metavar="NAME|PATH")
+@click.option("--examples", type=click.IntRange(1), default=1_000, show_default=True, help="How many runs to try.")
+@click.option(
+    "--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after so long, with what it has."
+)
+@click.option("--first", is_flag=True, help="Stop at the first finding, once it is made small.")
+@seed_option
+@click.option("--kinds", metavar="KIND,...", help="Only these kinds of fault.")
+@click.option("--targets", metavar="PATTERN,...", help="Only faults at these points, such as aws.sqs.*.")
+@click.option(
+    "--max-faults", type=click.IntRange(1, 20), default=4, show_default=True, help="At most so many faults in a plan."
+)
+@click.option("--beyond", is_flag=True, help="Faults without an end too, under which safety alone is judged.")
+@click.option("--maximise", type=click.Choice(_MEASURES), help="Look for the plan with the highest figure.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="How many processes.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("reports/search"), help="Where findings go.")
+@json_option
+def command(
+    name: str,
+    examples: int,
+    max_seconds: float | None,
+    first: bool,
+    seed: int | None,
+    kinds: str | None,
+    targets: str | None,
+    max_faults: int,
+    beyond: bool,
+    maximise: str | None,
+    jobs: int,
+    out: Path,
+    json: str | None,
+) -> int:
+    """Look for faults, workload sizes and schedules that break an invariant of a scenario.
+
+    What is found is made small (fewest faults, plainest faults, fewest messages, plainest schedule) and written as
+    files that replay, each in a folder of its own. The same seed finds the same, but for --max-seconds. Ctrl-C keeps
+    what it has.
+
+    Exit code: 0 nothing broke, 1 something did, 3 runs ended as error, 4 no fault ever struck, 130 interrupted.
+    """
+    output_file(json, "--json")
+    from harness import config
+    from harness.cli.selection import select
+    from harness.explore.search import Search, carry_on
+    from harness.explore.search_report import write
+    from harness.explore.search_worker import runs_in
+    from harness.loading import digest
+
+    found = config.load()
+    selected = select([name], found)
+    if len(selected) != 1:
+        raise UsageError(f"names {len(selected)} scenarios", field=name, remedy="Search one at a time")
+    scenario = selected[0].scenario
+    with redirect_stdout(sys.stderr):  # what the code under test prints is no result
+        work = Search(
+            scenario,
+            seed=found.seed if seed is None else seed,
+            kinds=None if kinds is None else _kinds(kinds),
+            targets=None if targets is None else targets.split(","),
+            max_faults=max_faults,
+            beyond=beyond,
+            maximise=maximise,
+        )
+        with runs_in(scenario, jobs, alone=bool(work.alone), maximise=maximise) as runs, _progress(examples) as shown:
+            report = carry_on(work, runs, examples=examples, max_seconds=max_seconds, first=first, progress=shown)
+    report = write(report, out / scenario.name, digest(scenario))
+    return _tell(report, out / scenario.name, json)
+
+
+def _kinds(text: str) -> frozenset[str]:
+    from harness.config import nearest
+    from harness.faults.kinds import all_kinds
+
+    known = [kind.name for kind in all_kinds()]
+    for one in text.split(","):
+        if one not in known:
+            raise UsageError(f"{one!r} is no kind of fault", field="--kinds", remedy=nearest(one, known))
+    return frozenset(text.split(","))
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    from harness.report.console import make_console
+
+    console = make_console(stderr=True)
+    if not console.is_terminal:
+        yield lambda work: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[told]}"))
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
+        task = bar.add_task("search", total=total, told="")
+
+        def shown(work: Search) -> None:
+            told = f"{len(work.coverage)} states"
+            if work.findings:
+                told += f", {len(work.findings)} found"
+            bar.update(task, completed=work.tried, told=told, refresh=True)
+
+        yield shown
+
+
+def _tell(report: SearchReport, folder: Path, json: str | None) -> int:
+    stream = sys.stderr if json == "-" else sys.stdout
+
+    def say(text: str) -> None:
+        click.echo(text, file=stream)
+
+    for finding in report.findings:
+        for line in _finding(finding):
+            say(line)
+    for reason, count in report.errors.items():
+        say(f"! {count} ended as error: {reason}")
+    if report.alone:
+        say(f"two clean runs in one process differ, so that runs need processes of their own: {report.alone}")
+    if report.worst is not None:
+        worst = report.worst
+        say(f"worst {worst.measure}: {worst.figure:g}, in {folder / f'worst-{worst.measure}.json'}")
+        for line in str(worst.candidate.plan).splitlines():
+            say(f"    {line}")
+    say(_coverage(report))
+    say(_summary(report))
+    if json is not None:
+        write_file(json, _json(report))
+    if report.interrupted:
+        return 130
+    if report.findings:
+        return 1
+    if report.errors:
+        return 3
+    return 0 if report.struck else 4
+
+
+def _finding(finding: Finding) -> Iterator[str]:
+    yield f"✗ {finding.name}: {finding.verdict.detail}"
+    for line in str(finding.candidate.plan).splitlines():
+        yield f"    {line}"
+    choices = sum(1 for choice in finding.candidate.schedule.tape if choice)
+    schedule = f"{choices} choices other than first come" if choices else "first come first served"
+    yield (
+        f"    {_count(len(finding.candidate.plan), 'fault')}, {_count(finding.messages, 'message')}, {schedule}; "
+        f"found after {_count(finding.tried, 'run')}, smallest of {finding.runs} more"
+        + ("" if finding.finished else " (its time was over)")
+    )
+    yield f"    again: harness replay {finding.file}"
+
+
+def _coverage(report: SearchReport) -> str:
+    if not report.struck:
+        return "no fault ever struck: nothing was explored"
+    return (
+        f"covered: {report.reached} of {report.reachable} (point, kind), in {len(report.coverage)} states; "
+        f"a fault struck in {report.struck} of {report.tried} runs"
+    )
+
+
+def _summary(report: SearchReport) -> str:
+    text = f"{report.scenario}: {_count(report.tried, 'run')}, {_count(len(report.findings), 'finding')}"
+    if report.bound is not None:
+        text += (
+            f"; {report.clean} random plans were survived: with 95 % confidence at most "
+            f"{report.bound:.2%} of such plans break anything"
+        )
+    text += f"; {report.plans_per_second:.0f} runs a second"
+    return text + ("" if report.complete else "; broken off")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _json(report: SearchReport) -> bytes:
+    import orjson
+
+    return orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
