@@ -292,7 +292,7 @@ def test_two_runs_at_once_do_not_know_of_each_other(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_faster_clock_of_the_services_leaves_safety_to_be_judged() -> None:
     """Four times as fast: everything is handled, and what compares times is inconclusive."""
-    result = run("right", Fault("aws.sqs.ReceiveMessage", "throttled", start=0, end=2), time_scale=4)
+    result = run("right", Fault("aws.sqs.ReceiveMessage", "throttled", start=0, end=16), time_scale=4)
     assert result.unstruck == []
     assert violated(result) == []
     assert result.messages is not None

@@ -200,7 +200,7 @@ class LiveRun:
         self.clock.start()
         self._undo.append(self.clock.stop)
         sqs.begin(self.clock.began)
-        self.record("run.start", actor="-")
+        self.record("run.start", actor="-", at=self.clock.began)
         on_server = [self.plan[index] for index in self._on_server]
         with self.clock.lock:
             self.engine.start()
