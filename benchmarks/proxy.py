@@ -189,25 +189,54 @@ def api_calls(way: Way, count: int) -> float:
         return count / (time.perf_counter() - began)
 
 
+class Meter:
+    """The CPU time of a way's process: the figure that a busy machine spoils least."""
+
+    def __init__(self, way: Way, figures: Figures) -> None:
+        self._way = way
+        self._figures = figures
+        self._before = 0.0
+
+    def begin(self) -> None:
+        if self._way.launched is not None:
+            self._before = cpu(self._way.pid)
+
+    def end(self, what: str, count: float, scale: float = 1e6) -> None:
+        """Note what one of *count* has taken, in seconds times *scale*."""
+        if self._way.launched is not None:
+            self._figures[what] = (cpu(self._way.pid) - self._before) / count * scale
+
+
 def one_round(way: Way, seconds: float) -> Figures:
     """Everything once, by one way."""
     figures: Figures = {}
-    proxied = way.launched is not None
-    before = cpu(way.pid) if proxied else 0.0
-    began = time.perf_counter()
-    figures["download, 1 connection, MB/s"] = download(way, 1, seconds)
-    if proxied:
-        moved = figures["download, 1 connection, MB/s"] * (time.perf_counter() - began) / 1000
-        figures["CPU seconds a GB"] = (cpu(way.pid) - before) / moved
-    figures["download, 50 connections, MB/s"] = download(way, 50, seconds)
+    meter = Meter(way, figures)
+
+    def downloaded(title: str, connections: int = 1, what: str = "source") -> None:
+        meter.begin()
+        began = time.perf_counter()
+        rate = figures[f"download{title}, MB/s"] = download(way, connections, seconds, what)
+        meter.end(f"CPU s a GB{title}", rate * (time.perf_counter() - began) / 1000, 1.0)
+
+    downloaded(", 1 connection")
+    downloaded(", 50 connections", 50)
     figures["upload, MB/s"] = upload(way, seconds)
-    figures["round trip p50, us"], figures["round trip p99, us"] = ping_pong(way, int(2500 * seconds))
+    count = int(2500 * seconds)
+    meter.begin()
+    figures["round trip p50, us"], figures["round trip p99, us"] = ping_pong(way, count)
+    meter.end("CPU us a round trip", count)
     figures["connections/s, one by one"] = connections_a_second(way, int(1000 * seconds), 1)
-    figures["connections/s, 32 at once"] = connections_a_second(way, int(1600 * seconds), 32)
-    if proxied:
-        figures["API calls/s"] = api_calls(way, int(1000 * seconds))
+    count = int(1600 * seconds)
+    meter.begin()
+    figures["connections/s, 32 at once"] = connections_a_second(way, count, 32)
+    meter.end("CPU us a connection", count)
+    if way.launched is not None:
+        count = int(1000 * seconds)
+        meter.begin()
+        figures["API calls/s"] = api_calls(way, count)
+        meter.end("CPU us an API call", count)
         for kind, _ in _TOXICS:
-            figures[f"download with {kind}, MB/s"] = download(way, 1, seconds, kind)
+            downloaded(f" with {kind}", 1, kind)
     return figures
 
 
