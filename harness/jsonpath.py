@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -34,11 +35,27 @@ _STEP = re.compile(r"""\.([A-Za-z_][A-Za-z0-9_-]*)|\['([^'\\]*)'\]|\["([^"\\]*)"
 _MAX_DEPTH = 3
 
 
+#: How an object and an array begin in Base64.
+_BASE64_OF_JSON = ("e", "W")
+
+
 def parse_json(text: str | bytes) -> Any:
     """*text* as JSON, else ``MISSING``."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
+        return MISSING
+
+
+def _parse_wrapped(text: str | bytes) -> Any:
+    """*text* as JSON, or as JSON in Base64 (dramatiq-sqs and kombu send that), else ``MISSING``."""
+    value = parse_json(text)
+    first = text[:1] if isinstance(text, str) else text[:1].decode("latin-1")
+    if value is not MISSING or first not in _BASE64_OF_JSON:
+        return value
+    try:
+        return parse_json(b64decode(text, validate=True))
+    except ValueError:
         return MISSING
 
 
@@ -144,8 +161,8 @@ class KeyFinder:
     """Finds a workload's key in a message that a consumer may have wrapped.
 
     The path is tried on the body, then on each string in it that is itself
-    JSON (a dead-letter envelope's ``originalMessage``, an SNS notification's
-    ``Message``), down to three levels.
+    JSON, or JSON in Base64 (a dead-letter envelope's ``originalMessage``, an
+    SNS notification's ``Message``, a task library's body), down to three levels.
     """
 
     def __init__(self, path: JsonPath) -> None:
@@ -153,7 +170,7 @@ class KeyFinder:
 
     def key(self, body: str | bytes) -> str | None:
         """The key in *body* as text; ``None`` if there is none."""
-        value = parse_json(body)
+        value = _parse_wrapped(body)
         if value is MISSING:
             return None
         found = self._search(value, _MAX_DEPTH)
@@ -191,8 +208,8 @@ def _json_strings(value: Any) -> Iterator[Any]:
             waiting.extend(current.values())
         elif isinstance(current, list):
             waiting.extend(current)
-        elif isinstance(current, str) and current[:1] in ("{", "["):
-            parsed = parse_json(current)
+        elif isinstance(current, str) and current[:1] in ("{", "[", *_BASE64_OF_JSON):
+            parsed = _parse_wrapped(current)
             if parsed is not MISSING:
                 yield parsed
 

@@ -71,9 +71,9 @@ class RedisList:
 
     Args:
         push: the end at which the workload adds: "right" (RPUSH) or "left" (LPUSH).
-        bodies: the hash that holds the bodies by element, where elements are ids.
+        bodies: the hashes that hold the bodies by element, where elements are ids; the first that has one counts.
         identity: what names the message in an element, where that is not all of it.
-        key: finds a message's key in its body, where that is not JSON with the workload's key in it.
+        key: finds a message's key in its body as Redis holds it, where that is not JSON with the workload's key in it.
         visibility_timeout: seconds after which the consumers take back what nobody has acknowledged. Redis knows no
             such timeout: it tells the harness how long a run must go on before a message is stuck.
         fifo: the consumers promise to handle messages in the order of sending; fifo-order holds them to it.
@@ -84,9 +84,9 @@ class RedisList:
     dead_letter: str | None = None
     waiting: str | tuple[str, ...] = ()
     push: str = "right"
-    bodies: str | None = None
+    bodies: str | tuple[str, ...] = ()
     identity: Callable[[bytes], bytes] | None = None
-    key: Callable[[str], str | None] | None = None
+    key: Callable[[bytes], str | None] | None = None
     visibility_timeout: float = 30
     fifo: bool = False
     database: int = 0
@@ -95,7 +95,7 @@ class RedisList:
     retention: ClassVar[None] = None
 
     def __post_init__(self) -> None:
-        for name in ("processing", "waiting"):
+        for name in ("processing", "waiting", "bodies"):
             value = getattr(self, name)
             patterns = (value,) if isinstance(value, str) else tuple(value)
             for one in patterns:

@@ -129,7 +129,10 @@ def _left_out(scenario: Scenario, backend: str) -> str:
     needs = dict.fromkeys((*scenario.needs, *_NEEDS.get(backend, ())))
     missing = [name for name in needs if importlib.util.find_spec(name) is None]
     if missing:
-        return f"it needs {', '.join(missing)}, which is not installed (pip install {' '.join(missing)})"
+        # The consumers of others in the catalogue are modules that their packages do not share a name with.
+        of_others = Path(scenario.file or "").parent.name == "others"
+        package = "'resilience-harness[adapters]'" if of_others else " ".join(missing)
+        return f"it needs {', '.join(missing)}, which is not installed (pip install {package})"
     return ""
 
 

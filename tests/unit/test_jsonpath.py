@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -116,3 +117,12 @@ def test_the_original_message_of_an_envelope() -> None:
     assert KeyFinder.original(json.dumps({"originalMessageId": 5})) is None
     assert KeyFinder.original("[]") is None
     assert KeyFinder.original("broken") is None
+
+
+def test_a_body_in_base64_is_looked_into() -> None:
+    """Task libraries send JSON in Base64, bare or in an envelope; text that only looks like it is no JSON."""
+    inner = base64.b64encode(json.dumps({"args": [7]}).encode()).decode()
+    finder = KeyFinder(JsonPath("$.args[0]"))
+    assert finder.key(inner) == finder.key(inner.encode()) == "7"
+    assert finder.key(json.dumps({"body": inner})) == "7"
+    assert finder.key("eyJ") is finder.key("every word") is finder.key(json.dumps({"body": "every word"})) is None

@@ -51,7 +51,6 @@ class Message:
 
     id: str
     key: str | None
-    body: str
     receives: int = 0
 
 
@@ -86,12 +85,11 @@ class Clerk:
         self._count[queue] = number = self._count.get(queue, 0) + 1
         return f"{queue}#{number}"
 
-    def send(
-        self, queue: RedisQueue, name: bytes, message_id: str, body: str, key: Callable[[str], str | None] | None = None
-    ) -> Message:
-        """A message appeared in *queue* under *name* (an element, an entry's id)."""
+    def send(self, queue: RedisQueue, name: bytes, message_id: str, raw: bytes) -> Message:
+        """A message appeared in *queue* under *name* (an element, an entry's id); *raw* is its body."""
         sending = self.sending
-        fields: dict[str, Any] = {"queue": queue.name, "bytes": len(body.encode("utf-8", "replace"))}
+        body = raw.decode("utf-8", "replace")
+        fields: dict[str, Any] = {"queue": queue.name, "bytes": len(raw)}
         before = self._gone.pop((queue.name, name), None) if self._remember else None
         origin = "process"
         found: str | None = None
@@ -102,19 +100,19 @@ class Clerk:
             origin, found, original = "store", before.key, before.id
         else:
             found, original = self._key_of(queue.name, body, {})
-            if key is not None:
-                found = key(body)
+            if isinstance(queue, RedisList) and queue.key is not None:
+                found = queue.key(raw)
         if origin == "workload" or self._record_bodies:
             fields["body"] = body
         else:
             digest = self._digest.copy()
-            digest.update(body.encode("utf-8", "replace"))
+            digest.update(raw)
             fields |= {"length": len(body), "digest": digest.hexdigest()}
         if original is not None:
             fields["original"] = original
         if queue.fifo:
             fields["group"] = sending.group if sending is not None and sending.group is not None else "all"
-        message = Message(message_id, found, body)
+        message = Message(message_id, found)
         self._write("send", message, origin=origin, **fields)
         if origin != "store":
             for observer in self.send_observers:

@@ -164,18 +164,18 @@ class ListWatch:
             self._clerk.move(message, origin, queue)
         else:
             body = self._body(queue, identity)
-            message = self._clerk.send(queue, identity, self._clerk.number(queue.name), body, queue.key)
+            message = self._clerk.send(queue, identity, self._clerk.number(queue.name), body)
         (held.in_flight if in_flight else held.waiting).append(message)
         if in_flight:
             self._clerk.receive(message, queue, self._where(queue, identity))
 
-    def _body(self, queue: RedisList, identity: bytes) -> str:
-        if queue.bodies is not None:
-            item = self._server.engine.dbs[queue.database]._dict.get(queue.bodies.encode())
+    def _body(self, queue: RedisList, identity: bytes) -> bytes:
+        for name in queue.bodies:
+            item = self._server.engine.dbs[queue.database]._dict.get(name.encode())
             fields: dict[bytes, Any] = {} if item is None else item.value.getall()
             if identity in fields:
-                return bytes(fields[identity]).decode("utf-8", "replace")
-        return identity.decode("utf-8", "replace")
+                return bytes(fields[identity])
+        return identity
 
     def _where(self, queue: RedisList, identity: bytes) -> str:
         """The key in which *identity* is in flight."""

@@ -78,12 +78,12 @@ class StreamWatch:
         self._messages[entry] = message
         return message
 
-    def _body(self, fields: list[bytes]) -> str:
+    def _body(self, fields: list[bytes]) -> bytes:
+        if self._queue.field is not None and (name := self._queue.field.encode()) in fields[::2]:
+            return fields[2 * fields[::2].index(name) + 1]
         texts = [part.decode("utf-8", "replace") for part in fields]
         entry = dict(zip(texts[::2], texts[1::2], strict=True))
-        if self._queue.field in entry:
-            return entry[self._queue.field]
-        return json.dumps(entry, sort_keys=True, separators=(",", ":"))
+        return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
 
     def _delivered(self, stream: Any, group: Any, commands: frozenset[str]) -> None:
         for entry, now in list(group.pel.items()):

@@ -102,7 +102,10 @@ def test_a_job_that_goes_from_one_workers_list_to_anothers_is_delivered_again() 
         client.lmove("jobs:doing:a", "jobs:doing:b", "LEFT", "LEFT")
 
     receives = play(LIST, worker).history.of("receive")
-    assert [(event["handle"], event["receive_count"]) for event in receives] == [("jobs:doing:a", 1), ("jobs:doing:b", 2)]
+    assert [(event["handle"], event["receive_count"]) for event in receives] == [
+        ("jobs:doing:a", 1),
+        ("jobs:doing:b", 2),
+    ]
 
 
 def test_a_step_from_one_stage_to_the_next_is_no_delivery() -> None:
@@ -293,7 +296,9 @@ def test_an_entry_that_nobody_can_get_any_more_is_purged(how: str) -> None:
             client.xdel("orders", client.xrange("orders")[0][0])
         else:
             client.xreadgroup("g", "me", {"orders": ">"})
-            client.xgroup_delconsumer("orders", "g", "me") if how == "delconsumer" else client.xgroup_destroy("orders", "g")
+            client.xgroup_delconsumer("orders", "g", "me") if how == "delconsumer" else client.xgroup_destroy(
+                "orders", "g"
+            )
 
     result = play(STREAM, worker)
     first = result.history.of("send")[0]["message"]
@@ -346,7 +351,9 @@ def test_what_the_server_loses_is_told_as_lost(queue: RedisList | RedisStream, k
         time.sleep(5)
 
     more = {"lost_seconds": 10} if kind == "failover" else {}
-    result = play(queue, worker, faults=[Fault("redis.*", kind, start=2, **more)], effects=harness.effects.point("done"))
+    result = play(
+        queue, worker, faults=[Fault("redis.*", kind, start=2, **more)], effects=harness.effects.point("done")
+    )
     assert told(result)[-1] == ("message.lost", "0", queue.name)
     verdict = next(one for one in result.verdicts if one.name == "no-message-loss")
     assert verdict.status == "holds"
