@@ -295,9 +295,9 @@ class DuplicatesBounded(ExcusingInvariant):
 
     def on_receive(self, event: Event) -> None:
         copy = self.ledger.copies.get(event["message"])
-        if copy is not None:
-            key = copy.entry.key
-            self._deliveries[key] = self._deliveries.get(key, 0) + 1
+        key = copy.entry.key if copy is not None else event.get("key")  # a standard queue may deliver what was deleted
+        if key is not None:
+            self._deliveries[str(key)] = self._deliveries.get(str(key), 0) + 1
 
     def on_effect(self, event: Event) -> None:
         duplicates = self.ledger.duplicates

@@ -49,6 +49,10 @@ def draw_rounds(chance: random.Random) -> Rounds:
     ]
 
 
+def _square(number: int) -> int:
+    return number * number
+
+
 class _State:
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -95,7 +99,7 @@ class _State:
             self.count("followed", self.first.wait())
         elif kind == "pool":
             with ThreadPoolExecutor(2) as pool:
-                done, _ = wait([pool.submit(pow, number, 2) for _ in range(number + 1)])
+                done, _ = wait([pool.submit(_square, number) for _ in range(number + 1)])
             self.count("pooled", sum(future.result() for future in done))
         else:
             self._do_more(me, kind, number)
