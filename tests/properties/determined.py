@@ -49,6 +49,10 @@ def draw_rounds(chance: random.Random) -> Rounds:
     ]
 
 
+def _fail(number: int) -> None:
+    raise LookupError(number)
+
+
 def _square(number: int) -> int:
     return number * number
 
@@ -107,7 +111,7 @@ class _State:
     def _do_more(self, me: int, kind: str, number: int) -> None:
         if kind == "fails":
             with ThreadPoolExecutor(1) as pool:
-                error = pool.submit([].index, number).exception()
+                error = pool.submit(_fail, number).exception()
             with self.lock:
                 self.errors[type(error).__name__] += 1
         elif kind == "local":

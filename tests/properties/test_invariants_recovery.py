@@ -34,7 +34,7 @@ def outage(actions: list[tuple[str, int, float]]) -> HistoryBuilder:
     sent = 0
     now = 1.0
     opened = closed = False
-    fields = {"fault": 0, "target": "aws.sqs.*", "fault_kind": "unavailable", "actor": "faults"}
+    fields: dict[str, Any] = {"fault": 0, "target": "aws.sqs.*", "fault_kind": "unavailable", "actor": "faults"}
     for action, number, wait in actions:
         now = round(now + wait, 3) + 0.001
         if now >= WINDOW[0] and not opened:

@@ -27,8 +27,8 @@ _steps = st.lists(
     max_size=25,
 )
 
-_LIMITS = {"max_attempts": 3, "cap": 2.5, "deadline": 4.0}
-_BAND = {"low": 0.4, "high": 2.1}
+_LIMITS: dict[str, Any] = {"max_attempts": 3, "cap": 2.5, "deadline": 4.0}
+_BAND: dict[str, Any] = {"low": 0.4, "high": 2.1}
 
 
 def retries(steps: list[tuple[str, int, float, str, str, bool]]) -> HistoryBuilder:
