@@ -163,3 +163,50 @@ def test_header_values_cannot_begin_another_header(served: Served) -> None:
     head = served.server.head(Response(200, b"", (("A", "x\r\nSet-Cookie: y"), ("B", "z"))), True)
     assert b"Set-Cookie" not in head
     assert b"\r\nB: z\r\n" in head
+
+
+class _Scarce:
+    """A listening socket of a process that has no descriptors left."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self._real = real
+        self.asked = 0
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.asked += 1
+        raise OSError(24, "Too many open files")
+
+    def fileno(self) -> int:
+        return self._real.fileno()
+
+
+def test_without_descriptors_it_waits(caplog: pytest.LogCaptureFixture) -> None:
+    """A connection that cannot be accepted is not asked for in every turn, and is accepted when it can be."""
+    reactor = Reactor()
+    server = HttpServer(reactor, lambda request, answer: answer(Response(204)))
+    real = server._socket
+    scarce = _Scarce(real)
+    with socket.create_connection((server.host, server.port), timeout=5) as client:
+        server._socket = scarce  # type: ignore[assignment]
+        for _ in range(50):
+            reactor.turn(0)
+        assert scarce.asked < 10
+        assert "Too many open files" in caplog.text
+        server._socket = real
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        until = reactor.now() + 5
+        while server.connection_count == 0 and reactor.now() < until:
+            reactor.turn(0.05)
+        reactor.turn(0.05)
+        assert client.recv(100).startswith(b"HTTP/1.1 204")
+    server.close()
+    server.close()
+    reactor.close()
+
+
+@pytest.mark.parametrize("head", [b"GET / HTTP/1.1\r\nA: ", b"GET /"])
+def test_a_header_without_an_end(served: Served, head: bytes) -> None:
+    """Nothing keeps a header that goes on and on: 431."""
+    with socket.create_connection((served.server.host, served.server.port), timeout=5) as client:
+        client.sendall(head + b"x" * 300_000)
+        assert client.recv(100).startswith(b"HTTP/1.1 431")
