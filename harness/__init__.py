@@ -8,7 +8,8 @@ A map of the code:
 * ``faults``: plans, kinds of faults, the engine that lets them strike, the fault model.
 * ``sim``: the deterministic simulation: kernel, patches, services, wires; ``environments`` put a scenario in it.
 * ``history``, ``invariants``, ``observe``, ``effects``: what happened, and whether it may.
-* ``explore``: stories, counterexamples, replays; ``report``, ``cli``, ``pytest_plugin``: what people see.
+* ``explore``: search, sweep, stories, counterexamples, replays; ``strategies``: the same for Hypothesis.
+* ``report``, ``cli``, ``pytest_plugin``: what people see.
 
 The names below are imported on first use, so that ``import harness.points``
 in a production process costs nothing.
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from harness import faults as faults
     from harness import invariants as invariants
     from harness import points as points
+    from harness import strategies as strategies
+    from harness.explore.search import search as search
+    from harness.explore.sweep import sweep as sweep
     from harness.faults.plan import Fault as Fault
     from harness.faults.plan import FaultPlan as FaultPlan
     from harness.history import History as History
@@ -56,8 +60,10 @@ _NAMES = {
     "Verdict": "harness.invariants.base",
     "Workload": "harness.scenario",
     "run": "harness.runner",
+    "search": "harness.explore.search",
+    "sweep": "harness.explore.sweep",
 }
-_MODULES = ("effects", "faults", "invariants", "points", "resilience")
+_MODULES = ("effects", "faults", "invariants", "points", "resilience", "strategies")
 
 __all__ = [
     "Fault",
@@ -79,6 +85,9 @@ __all__ = [
     "points",
     "resilience",
     "run",
+    "search",
+    "strategies",
+    "sweep",
 ]
 
 

@@ -8,7 +8,7 @@ broken off has seen something of everything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from harness.faults.plan import Fault, FaultPlan
 from harness.result import Result
 from harness.scenario import Scenario
 
-__all__ = ["Outcome", "Single", "Sweep", "outcome_of", "run_single", "singles", "summary"]
+__all__ = ["Outcome", "Single", "Sweep", "SweepReport", "outcome_of", "run_single", "singles", "summary", "sweep"]
 
 _SURVIVED: Final = ("passed", "inconclusive")
 
@@ -153,3 +153,42 @@ def summary(outcomes: Iterable[Outcome]) -> dict[str, int]:
         seen.add(one.behaviour)
     counts["behaviours"] = len(seen)
     return counts
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """What a sweep came to: an outcome for each single fault, in the order in which they were tried.
+
+    ``alone`` says why runs in one process may have had an influence on each other; "" where they had none.
+    """
+
+    scenario: str
+    seed: int
+    outcomes: tuple[Outcome, ...]
+    alone: str = ""
+
+    @property
+    def broken(self) -> tuple[Outcome, ...]:
+        """The single faults under which an invariant broke."""
+        return tuple(one for one in self.outcomes if one.violated)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many were tried, survived, broke something, ended as error, were not reached; how many behaviours."""
+        return summary(self.outcomes)
+
+
+def sweep(
+    scenario: Scenario, *, seed: int = 0, kinds: Collection[str] | None = None, max_passing: int | None = None
+) -> SweepReport:
+    """Run *scenario* once for each single fault that could strike it, in this process.
+
+    *kinds* narrows the faults by name; *max_passing* leaves out what comes after so many passings of each point.
+
+    Raises:
+        ScenarioError: it does not pass without a fault.
+    """
+    whole = Sweep.of(scenario, seed, kinds=None if kinds is None else frozenset(kinds))
+    tried = [one for one in whole.singles if max_passing is None or one.nth <= max_passing]
+    outcomes = tuple(run_single(scenario, one, seed)[0] for one in tried)
+    return SweepReport(scenario.name, seed, outcomes, whole.alone)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import harness
 from harness import Process, Queue, Scenario, Workload, effects, invariants, runner
 from harness.errors import ScenarioError, UsageError
 from harness.explore.counterexample import Counterexample
@@ -48,7 +49,7 @@ def _facts(report: SearchReport) -> list[tuple[str, Candidate, int]]:
 def test_a_loss_is_found_small_and_replays(tmp_path: Path) -> None:
     """Deleted before the work: one fault, one message, as files that give the same history byte for byte."""
     scenario = made(hasty)
-    report = search(scenario, examples=40, kinds={"crash", "throttled"}, out=tmp_path)
+    report = harness.search(scenario, examples=40, kinds={"crash", "throttled"}, out=tmp_path)
     found = _found(report, "no-message-loss")
     assert (len(found.candidate.plan), found.messages, found.kinds) == (1, 1, ("crash",))
     assert found.candidate.plan[0].target == "aws.sqs.DeleteMessage"

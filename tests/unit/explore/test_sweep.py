@@ -8,6 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+import harness
 from harness import Process, Queue, Scenario, Workload, effects, runner
 from harness.errors import ScenarioError, UsageError
 from harness.explore.behaviour import behaviour
@@ -141,3 +142,11 @@ def test_what_was_not_reached_is_no_survival() -> None:
     assert outcome.verdict == "not struck"
     assert not outcome.survived
     assert summary([outcome])["not_struck"] == 1
+
+
+def test_the_public_function() -> None:
+    """``harness.sweep``: an outcome for each single fault, those that broke something apart."""
+    report = harness.sweep(made(hasty), kinds={"crash", "reorder"}, max_passing=1)
+    assert {one.name for one in report.broken} == {"aws.sqs.DeleteMessage.after crash #1"}
+    assert report.counts["tried"] == len(report.outcomes) > 3
+    assert report.counts["broken"] == 1
