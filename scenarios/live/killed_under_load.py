@@ -27,7 +27,7 @@ scenario = Scenario(
     name="killed-under-load",
     queues=[Queue("orders", visibility_timeout=4, dead_letter="orders-dlq", max_receives=20)],
     processes=[Process("worker", worker, count=3)],
-    workload=Workload(to="orders", messages=200, per_second=40, body=lambda n: {"order_id": n}, key="$.order_id"),
+    workload=Workload(to="orders", messages=320, per_second=40, body=lambda n: {"order_id": n}, key="$.order_id"),
     effects=effects.point("charged"),
     faults=[
         Fault("process.worker.1", "crash", start=1.5, restart_after=0.5),
