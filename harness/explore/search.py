@@ -44,6 +44,7 @@ _NEAR: Final = 0.5  # how often a candidate is drawn near one that covered somet
 _KEPT: Final = 256  # candidates that are kept to draw near them
 _WORST_KEPT: Final = 8
 _MINIMISED_MAX: Final = 8  # of one invariant: what is not explained by then is likely the same defect
+_MINIMISE_AT_LEAST_S: Final = 1.0  # what is found at the very end is made somewhat smaller too
 _SHARE_CUT: Final = 0.5  # candidates whose workload is cut
 _LARGE: Final = 30  # messages from which on it is cut more often: small workloads show most defects, and sooner
 _SHARE_CUT_LARGE: Final = 0.9
@@ -80,6 +81,8 @@ class Search:
         self.tried = self.clean = self.struck = 0
         self.worst: Worst | None = None
         self.interrupted = False
+        #: When the search is over, in seconds of the real monotonic clock.
+        self.until = float("inf")
         self._max_faults = max_faults
         self._minimise_seconds = minimise_seconds
         self._seeds = Seeds(seed)
@@ -187,7 +190,7 @@ class Search:
             self.scenario,
             candidate,
             invariant,
-            max_seconds=self._minimise_seconds,
+            max_seconds=max(_MINIMISE_AT_LEAST_S, min(self._minimise_seconds, self.until - real.monotonic())),
             size_ok=lambda messages: invariant not in self._broken_by_size(messages),
         )
         if small is None:
@@ -271,6 +274,8 @@ def carry_on(
     With *first* until something was found.
     """
     clock = _Clock()
+    if max_seconds is not None:
+        work.until = clock.began + max_seconds
     try:
         while work.tried < examples and not work.interrupted:
             drawn = work.candidates(min(ROUND, examples - work.tried))

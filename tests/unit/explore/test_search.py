@@ -14,7 +14,7 @@ import harness
 from harness import Process, Queue, Scenario, Workload, effects, invariants, runner
 from harness.errors import ScenarioError, UsageError
 from harness.explore.counterexample import Counterexample
-from harness.explore.minimise import Candidate
+from harness.explore.minimise import Candidate, minimise
 from harness.explore.outcome import Outcome, try_candidate
 from harness.explore.replay import replay
 from harness.explore.search import Search, carry_on, search
@@ -152,6 +152,24 @@ def test_time_that_is_over_and_ctrl_c_keep_what_there_is() -> None:
 
     report = carry_on(Search(scenario), interrupted, examples=10, max_seconds=None)
     assert (report.tried, report.complete, report.interrupted) == (1, False, True)
+
+
+def test_making_small_ends_with_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found at the end is not made small for longer than a second beyond it."""
+    limits = []
+
+    def bounded(*arguments: Any, max_seconds: float, **more: Any) -> Any:
+        limits.append(max_seconds)
+        return minimise(*arguments, max_seconds=max_seconds, **more)
+
+    def nobody() -> None:
+        return
+
+    monkeypatch.setattr("harness.explore.search.minimise", bounded)
+    assert search(made(nobody, 2), max_seconds=1e-9, kinds={"slow-start"}).findings
+    assert limits[0] == 1.0
+    assert search(made(nobody, 2), examples=1, kinds={"slow-start"}).findings
+    assert limits[-1] == 20.0
 
 
 def test_plans_that_do_not_fit_are_counted() -> None:
