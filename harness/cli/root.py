@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("listing", "List scenarios."),
     "search": ("search", "Look for faults, workloads and schedules that break a scenario."),
     "sweep": ("sweep", "Every single fault at every point of a scenario, one run each."),
+    "probe": ("probe", "Is a retry policy or a circuit breaker what its contract says?"),
     "check": ("check", "Judge a saved history again."),
     "replay": ("replay", "Run a saved history or counterexample again and compare."),
     "conformance": ("conformance", "Try on a server what AWS does, rule by rule."),
