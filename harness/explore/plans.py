@@ -177,7 +177,8 @@ class FaultSpace:
         if way == "moment":
             return one.moment(start, variant)
         endless = self.beyond and random.random() < 0.2
-        length = None if endless else random.choice(LENGTHS)
+        # Short windows more often: a consumer that asks again at once costs a run much time in a long one.
+        length = None if endless else LENGTHS[int(random.random() ** 2 * len(LENGTHS))]
         return one.window(start, length, random.choice(PROBABILITIES), variant)
 
     def _share(self, messages: int | None) -> float:
