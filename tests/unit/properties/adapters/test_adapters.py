@@ -10,7 +10,7 @@ from harness.properties import probe
 from tests.budget import examples
 
 
-@pytest.mark.parametrize("library", ["tenacity", "stamina"])
+@pytest.mark.parametrize("library", ["tenacity", "stamina", "backoff"])
 def test_retry_libraries_keep_what_they_document(library: str) -> None:
     """No finding in the documented policy, in any of its forms."""
     pytest.importorskip(library)
