@@ -81,7 +81,8 @@ class Dataset(_database.Database):
         self._engine = engine
 
     def notify_watch(self, key: bytes) -> None:
-        self._engine.touched.add((self.index, key))
+        if self._engine.after_command is not None:
+            self._engine.touched.add((self.index, key))
         super().notify_watch(key)
 
     def __getitem__(self, key: bytes) -> Any:

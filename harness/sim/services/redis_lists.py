@@ -194,12 +194,14 @@ class ListWatch:
     # -- at the end
 
     def inventory(self) -> dict[str, dict[str, int]]:
+        """By the keys as they are now, not by what was told of them: the books are held against it."""
         found = {queue.name: {"visible": 0, "in_flight": 0, "delayed": 0} for queue in self._queues}
         in_flight: dict[str, dict[int, Counter[bytes]]] = {queue.name: {} for queue in self._queues}
-        for key, content in self._content.items():
-            place = self._places[key]
+        for key in sorted(self._server.engine.live_keys()):
+            place = self._place(key)
             if place is None:
                 continue
+            content = self._members(key, place.queue)
             if place.stage == 0:
                 found[place.queue.name]["visible"] += len(content)
             else:

@@ -416,6 +416,51 @@ def test_the_books_agree_with_the_keys() -> None:
     assert result.messages.in_flight == held["in_flight"] == 1
 
 
+@pytest.mark.parametrize("count", [None, 1])
+def test_a_read_that_blocks_waits_and_is_then_given_the_entry(count: int | None) -> None:
+    """XREADGROUP BLOCK on a stream without news waits, with COUNT and without, and its reply holds the entry."""
+    seen: list[Any] = []
+
+    def reader(client: Any) -> None:
+        client.xreadgroup("g", "me", {"orders": ">"})
+        began = time.monotonic()
+        seen.append(client.xreadgroup("g", "me", {"orders": ">"}, count=count, block=2000))
+        seen.append(round(time.monotonic() - began, 1))
+        seen.append(len(client.xreadgroup("g", "me", {"orders": ">"}, count=count, block=2000)))
+
+    def writer(client: Any) -> None:
+        time.sleep(3)
+        client.xadd("orders", {"data": '{"n":1}'})
+
+    result = play(STREAM, reader, writer)
+    assert (not seen[0], seen[1:]) == (True, [2.0, 1])
+    assert [(event["key"], event["actor"]) for event in result.history.of("receive")] == [
+        ("0", "reader"),
+        ("1", "reader"),
+    ]
+
+
+def test_a_look_at_ones_own_history_begins_the_idle_time_anew() -> None:
+    """Who reads its pending entries again is given time for them: nobody else may claim them at once."""
+    idle: list[int] = []
+
+    def worker(client: Any) -> None:
+        client.xreadgroup("g", "me", {"orders": ">"})
+        time.sleep(3)
+        for _ in range(2):
+            idle.append(client.xpending_range("orders", "g", "-", "+", 1)[0]["time_since_delivered"])
+            client.xreadgroup("g", "me", {"orders": "0"})
+
+    play(STREAM, worker)
+    assert idle[0] >= 3000 > 100 > idle[1]
+
+
+def test_a_queue_in_redis_is_simulated_only() -> None:
+    """A live run cannot see inside a Redis server: a scenario that asks for it is refused with the remedy."""
+    with pytest.raises(ScenarioError, match="Leave live out"):
+        play(LIST, lambda client: None, backends=("memory", "live"))
+
+
 @pytest.mark.parametrize(
     ("make", "field"),
     [
