@@ -24,6 +24,7 @@ from harness.sim.wire import botocore as wire
 __all__ = ["install", "uninstall"]
 
 _undo: list[Callable[[], object]] = []
+_absent = False
 
 #: The operation that a task makes a request of: (operation model, request context).
 _operation: contextvars.ContextVar[tuple[Any, dict[str, Any]] | None] = contextvars.ContextVar(
@@ -37,7 +38,8 @@ def install() -> None:
     Raises:
         EnvironmentFailed: this version of aiobotocore cannot be simulated.
     """
-    if _undo:
+    global _absent
+    if _undo or _absent:
         return
     try:
         library = importlib.import_module("aiobotocore")
@@ -45,6 +47,7 @@ def install() -> None:
         sessions = [importlib.import_module("aiobotocore.httpsession").AIOHTTPSession]
         answers = importlib.import_module("aiobotocore.awsrequest")
     except ImportError:
+        _absent = True  # each run asks, and looking through the folders takes a tenth of a millisecond
         return
     try:
         sessions.append(importlib.import_module("aiobotocore.httpxsession").HttpxSession)
@@ -68,6 +71,8 @@ def install() -> None:
 
 def uninstall() -> None:
     """Take the wire out; once more is nothing."""
+    global _absent
+    _absent = False
     while _undo:
         _undo.pop()()
 
