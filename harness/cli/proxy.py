@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import click
@@ -35,33 +34,20 @@ def command(
 
     Any client of Toxiproxy works with it. Ctrl-C ends it; live connections get their FIN.
     """
-    from harness.errors import UsageError
-    from harness.net import child
-    from harness.toxiproxy.launcher import loopback
+    from harness.cli.serving import address, serve
     from harness.toxiproxy.server import ToxiproxyServer
 
-    if not (allow_remote or loopback(host)):
-        raise UsageError(f"{host} is not on loopback", field="--host", remedy="Give --allow-remote if you mean it.")
     server = ToxiproxyServer(
-        host="127.0.0.1" if host == "localhost" else host,
+        host=address(host, allow_remote),
         port=port,
         seed=seed,
         proxy_metrics=proxy_metrics,
         runtime_metrics=runtime_metrics,
         allow_remote=allow_remote,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: server.stop())
-    try:
-        made = 0 if config is None else server.configure(config)
-        if announce:
-            child.announce({"url": server.url})
-            child.end_with_parent(server.stop)
-        else:
-            click.echo(f"proxy API on {server.url}" + (f", {made} proxies from {config}" if config else ""))
-    except BaseException:
-        server.stop()
-        server.run()  # lets go of what it holds
-        raise
-    server.run()
-    return 0
+
+    def prepare() -> str:
+        made = f", {server.configure(config)} proxies from {config}" if config is not None else ""
+        return f"proxy API on {server.url}{made}"
+
+    return serve(server, prepare, announce=announce)

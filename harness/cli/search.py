@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.options import json_option, output_file, seed_option, write_file
-from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.explore.search import Search
@@ -65,65 +64,44 @@ def command(
     """
     output_file(json, "--json")
     from harness import config
-    from harness.cli.selection import select
+    from harness.cli.exploring import kinds_named, one_scenario, progress
     from harness.explore.search import Search, carry_on
     from harness.explore.search_report import write
     from harness.explore.search_worker import runs_in
     from harness.loading import digest
 
     found = config.load()
-    selected = select([name], found)
-    if len(selected) != 1:
-        raise UsageError(f"names {len(selected)} scenarios", field=name, remedy="Search one at a time")
-    scenario = selected[0].scenario
+    scenario = one_scenario(name, found, "Search")
     with redirect_stdout(sys.stderr):  # what the code under test prints is no result
         work = Search(
             scenario,
             seed=found.seed if seed is None else seed,
-            kinds=None if kinds is None else _kinds(kinds),
+            kinds=kinds_named(kinds),
             targets=None if targets is None else targets.split(","),
             max_faults=max_faults,
             beyond=beyond,
             maximise=maximise,
         )
-        with runs_in(scenario, jobs, alone=bool(work.alone), maximise=maximise) as runs, _progress(examples) as shown:
-            report = carry_on(work, runs, examples=examples, max_seconds=max_seconds, first=first, progress=shown)
+        with (
+            runs_in(scenario, jobs, alone=bool(work.alone), maximise=maximise) as runs,
+            progress("search", examples) as shown,
+        ):
+            report = carry_on(
+                work,
+                runs,
+                examples=examples,
+                max_seconds=max_seconds,
+                first=first,
+                progress=lambda work: shown(work.tried, _words(work)),
+            )
     report = write(report, out / scenario.name, digest(scenario))
     return _tell(report, out / scenario.name, json)
 
 
-def _kinds(text: str) -> frozenset[str]:
-    from harness.config import nearest
-    from harness.faults.kinds import all_kinds
-
-    known = [kind.name for kind in all_kinds()]
-    for one in text.split(","):
-        if one not in known:
-            raise UsageError(f"{one!r} is no kind of fault", field="--kinds", remedy=nearest(one, known))
-    return frozenset(text.split(","))
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    from harness.report.console import make_console
-
-    console = make_console(stderr=True)
-    if not console.is_terminal:
-        yield lambda work: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[told]}"))
-    with Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
-        task = bar.add_task("search", total=total, told="")
-
-        def shown(work: Search) -> None:
-            told = f"{len(work.coverage)} states"
-            if work.findings:
-                told += f", {len(work.findings)} found"
-            bar.update(task, completed=work.tried, told=told, refresh=True)
-
-        yield shown
+def _words(work: Search) -> str:
+    """How far a search has come, for its bar."""
+    found = f", {len(work.findings)} found" if work.findings else ""
+    return f"{len(work.coverage)} states{found}"
 
 
 def _tell(report: SearchReport, folder: Path, json: str | None) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 import click
 
 __all__ = ["command"]
@@ -41,17 +39,15 @@ def command(
     Set AWS_ENDPOINT_URL to its address. PUT a fault plan to /_harness/faults, move the clock at /_harness/clock, tell
     what happened at /_harness/effects, and POST /_harness/check judges whether a message was lost. Ctrl-C ends it.
     """
+    from harness.cli.serving import address, serve
     from harness.errors import UsageError
-    from harness.net import child
     from harness.servers.aws_server import AwsServer
-    from harness.toxiproxy.launcher import loopback
 
-    if not (allow_remote or loopback(host)):
-        raise UsageError(f"{host} is not on loopback", field="--host", remedy="Give --allow-remote if you mean it.")
+    listen = address(host, allow_remote)
     if not (account.isdigit() and len(account) == 12):
         raise UsageError(f"must be twelve digits, not {account!r}", field="--account")
     server = AwsServer(
-        host="127.0.0.1" if host == "localhost" else host,
+        host=listen,
         port=port,
         account=account,
         region=region,
@@ -62,14 +58,5 @@ def command(
         history_limit=history_limit,
         record_bodies=record_bodies,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: server.stop())
-    if announce:
-        child.announce({"url": server.url})
-        child.end_with_parent(server.stop)
-    else:
-        click.echo(
-            f"SQS, SNS and CloudWatch on {server.url} (AWS_ENDPOINT_URL={server.url}), control API on /_harness/"
-        )
-    server.run()
-    return 0
+    line = f"SQS, SNS and CloudWatch on {server.url} (AWS_ENDPOINT_URL={server.url}), control API on /_harness/"
+    return serve(server, lambda: line, announce=announce)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.options import json_option, output_file, seed_option, write_file
-from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.explore.sweep import Outcome, Single, Sweep
@@ -56,16 +54,12 @@ def command(
     """
     output_file(json, "--json")
     from harness import config
-    from harness.cli.selection import select
+    from harness.cli.exploring import kinds_named, one_scenario
     from harness.explore.sweep import Sweep
 
     found = config.load()
-    selected = select([name], found)
-    if len(selected) != 1:
-        raise UsageError(f"names {len(selected)} scenarios", field=name, remedy="Sweep one at a time")
-    scenario = selected[0].scenario
-    wanted = None if kinds is None else _kinds(kinds)
-    sweep = Sweep.of(scenario, found.seed if seed is None else seed, kinds=wanted)
+    scenario = one_scenario(name, found, "Sweep")
+    sweep = Sweep.of(scenario, found.seed if seed is None else seed, kinds=kinds_named(kinds))
     tried = [one for one in sweep.singles if max_passing is None or one.nth <= max_passing]
     log = _log(out / scenario.name, sweep, afresh)
     try:
@@ -73,17 +67,6 @@ def command(
     finally:
         log.close()
     return _tell(sweep, tried, log, out / scenario.name, complete, json)
-
-
-def _kinds(text: str) -> frozenset[str]:
-    from harness.config import nearest
-    from harness.faults.kinds import all_kinds
-
-    known = [kind.name for kind in all_kinds()]
-    for one in text.split(","):
-        if one not in known:
-            raise UsageError(f"{one!r} is no kind of fault", field="--kinds", remedy=nearest(one, known))
-    return frozenset(text.split(","))
 
 
 def _log(folder: Path, sweep: Sweep, afresh: bool) -> SweepLog:
@@ -99,23 +82,27 @@ def _log(folder: Path, sweep: Sweep, afresh: bool) -> SweepLog:
         "digest": digest(sweep.scenario),
         "seed": sweep.seed,
         "version": __version__,
-        "clean": sweep.clean.history.to_bytes().__len__(),
+        "clean": len(sweep.clean.history.to_bytes()),
     }
     return SweepLog(path, head)
 
 
 def _carry_out(sweep: Sweep, tried: Sequence[Single], log: SweepLog, jobs: int, max_seconds: float | None) -> bool:
     """Run what was not run yet; false if it was broken off."""
+    from harness.cli.exploring import progress
+
     todo = [one for one in tried if one.name not in log.outcomes]
     until = None if max_seconds is None else time.monotonic() + max_seconds
     runs = _in_processes(sweep, todo, jobs) if jobs > 1 or sweep.alone else _here(sweep, todo)
     done = len(tried) - len(todo)
-    with _progress(len(tried)) as shown:
+    broken = sum(bool(one.violated) for one in log.outcomes.values())
+    with progress("sweep", len(tried)) as shown:
         try:
             for outcome in runs:
                 log.add(outcome)
                 done += 1
-                shown(done, log)
+                broken += bool(outcome.violated)
+                shown(done, f"{broken} not survived" if broken else "")
                 if until is not None and time.monotonic() > until:
                     return done == len(tried)
         except KeyboardInterrupt:
@@ -132,56 +119,22 @@ def _here(sweep: Sweep, todo: Sequence[Single]) -> Iterator[Outcome]:
 
 def _in_processes(sweep: Sweep, todo: Sequence[Single], jobs: int) -> Iterator[Outcome]:
     """In *jobs* processes; each run in one of its own where runs leave something behind."""
-    import multiprocessing
+    from harness.explore.processes import perform, processes
+    from harness.explore.sweep import try_single
 
-    from harness.explore import sweep_worker
-    from harness.explore.sweep import Outcome
-
-    if sweep.scenario.file is None:
-        raise UsageError("stands in no file", field=sweep.scenario.name, remedy="Sweep it with -j 1")
-    arguments = (str(Path(sweep.scenario.file).resolve()), sweep.scenario.name, [path for path in sys.path if path])
-    pool = ProcessPoolExecutor(
-        jobs,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=sweep_worker.prepare,
-        initargs=arguments,
-        max_tasks_per_child=1 if sweep.alone else None,
-    )
-    waiting: set[Future[dict[str, Any]]] = set()
+    pool = processes(sweep.scenario, jobs, alone=bool(sweep.alone), remedy="Sweep it with -j 1")
+    waiting: set[Future[Outcome]] = set()
     rest = iter(todo)
     try:
         while True:
             while len(waiting) < jobs * _AHEAD and (one := next(rest, None)) is not None:
-                task = (one.choice.point, one.choice.side, one.choice.kind, one.nth, sweep.seed)
-                waiting.add(pool.submit(sweep_worker.try_single, task))
+                waiting.add(pool.submit(perform, (try_single, (one, sweep.seed))))
             if not waiting:
                 return
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield Outcome.from_json(future.result())
+            yield from (future.result() for future in finished)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    from harness.report.console import make_console
-
-    console = make_console(stderr=True)
-    if not console.is_terminal:
-        yield lambda done, log: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[broken]}"))
-    with Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
-        task = bar.add_task("sweep", total=total, broken="")
-
-        def shown(done: int, log: SweepLog) -> None:
-            broken = sum(bool(one.violated) for one in log.outcomes.values())
-            bar.update(task, completed=done, broken=f"{broken} not survived" if broken else "", refresh=True)
-
-        yield shown
 
 
 def _tell(sweep: Sweep, tried: Sequence[Single], log: SweepLog, folder: Path, complete: bool, json: str | None) -> int:

@@ -130,13 +130,9 @@ class HandlerMark:
                     result = function(*args, **kwargs)
                     engine.passing("handler", "after", key)
             except BaseException as error:
-                if not kernel.closed:
-                    took = (kernel.now_us - began) / 1_000_000
-                    record("handler.end", message, key=key, outcome="error", error=describe_error(error), took=took)
+                self._failed(message, key, began, error)
                 raise
-            if self._effect:
-                record("effect", message, name="handled", key=key, source="handler")
-            record("handler.end", message, key=key, outcome="ok", took=(kernel.now_us - began) / 1_000_000)
+            self._succeeded(message, key, began)
             return result
 
         return handler
@@ -161,16 +157,23 @@ class HandlerMark:
                     result = await function(*args, **kwargs)
                     await aside(lambda: engine.passing("handler", "after", key))
             except BaseException as error:
-                if not kernel.closed:
-                    took = (kernel.now_us - began) / 1_000_000
-                    record("handler.end", message, key=key, outcome="error", error=describe_error(error), took=took)
+                self._failed(message, key, began, error)
                 raise
-            if self._effect:
-                record("effect", message, name="handled", key=key, source="handler")
-            record("handler.end", message, key=key, outcome="ok", took=(kernel.now_us - began) / 1_000_000)
+            self._succeeded(message, key, began)
             return result
 
         return handler
+
+    def _failed(self, message: str | None, key: str | None, began_us: int, error: BaseException) -> None:
+        if not self._kernel.closed:
+            took = (self._kernel.now_us - began_us) / 1_000_000
+            self._record("handler.end", message, key=key, outcome="error", error=describe_error(error), took=took)
+
+    def _succeeded(self, message: str | None, key: str | None, began_us: int) -> None:
+        if self._effect:
+            self._record("effect", message, name="handled", key=key, source="handler")
+        took = (self._kernel.now_us - began_us) / 1_000_000
+        self._record("handler.end", message, key=key, outcome="ok", took=took)
 
     def _service_time(self) -> float:
         """How long this message takes, in seconds."""

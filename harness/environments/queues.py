@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
 
-from harness.sim.services.sqs_core import KeyOf, Origin
+from harness.scenario import Queue, Scenario
+from harness.sim.services.sns_core import Queues
 
-__all__ = ["QueueService"]
+__all__ = ["QueueService", "creations"]
 
 
-class QueueService(Protocol):
+class QueueService(Queues, Protocol):
     """SQS from the inside: ``SqsService``, or moto's with everything recorded."""
 
     account: str
     region: str
-    key_of: KeyOf
     send_observers: list[Callable[[str, str, str, str], None]]
 
     def create_queue(self, name: str, attributes: Mapping[str, str] | None = None, *, region: str | None = None) -> str:
@@ -26,22 +27,22 @@ class QueueService(Protocol):
         """The URL of the queue called *name*."""
         ...
 
-    def put(
-        self,
-        queue_name: str,
-        body: str,
-        *,
-        attributes: Mapping[str, Mapping[str, Any]] | None = None,
-        group: str | None = None,
-        dedup: str | None = None,
-        delay: int | None = None,
-        key: str | None = None,
-        origin: Origin = "workload",
-        region: str | None = None,
-    ) -> str:
-        """Send a message from outside the wire; returns its id."""
-        ...
-
     def inventory(self) -> dict[str, dict[str, int]]:
         """Exact counts of every queue now, by name."""
         ...
+
+
+def creations(scenario: Scenario, arn_of: Callable[[Queue, str], str]) -> Iterator[tuple[Queue, dict[str, str]]]:
+    """The SQS queues of *scenario* with their attributes, dead-letter queues first: a redrive policy needs its target.
+
+    *arn_of* gives the ARN of the dead-letter queue of that name that a queue points at.
+    """
+    queues = [queue for queue in scenario.queues if isinstance(queue, Queue)]
+    pointed_at = set(scenario.dead_letter_queues)
+    for queue in sorted(queues, key=lambda queue: queue.name not in pointed_at):
+        attributes = queue.aws_attributes()
+        if queue.dead_letter is not None and queue.max_receives is not None:
+            arn = arn_of(queue, queue.dead_letter)
+            policy = {"deadLetterTargetArn": arn, "maxReceiveCount": queue.max_receives}
+            attributes["RedrivePolicy"] = json.dumps(policy)
+        yield queue, attributes

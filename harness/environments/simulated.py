@@ -7,7 +7,6 @@ its end and takes it apart again. Nothing of a run outlives it.
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from harness.environments.bench import SimulatedBench
 from harness.environments.handler import HandlerMark
 from harness.environments.keys import KeyBook
 from harness.environments.processes import Addresses, ProcessTable
-from harness.environments.queues import QueueService
+from harness.environments.queues import QueueService, creations
 from harness.environments.quiet import QuietPeriod
 from harness.environments.recorder import HistoryRecorder
 from harness.environments.redis_queues import redis_delivery
@@ -29,8 +28,7 @@ from harness.errors import Deadlock, Runaway, Stalled
 from harness.faults.engine import FaultEngine
 from harness.faults.plan import FaultPlan
 from harness.history import Event, Writer
-from harness.redis_queues import RedisList, RedisStream
-from harness.scenario import Scenario
+from harness.scenario import Queue, Scenario
 from harness.seeds import Seeds
 from harness.sim import latency, patches, world
 from harness.sim.kernel import EPOCH_US, Kernel
@@ -305,18 +303,11 @@ class SimulatedRun:
             first += workload.messages
 
     def _make_queues(self) -> None:
-        queues = {
-            queue.name: queue for queue in self.scenario.queues if not isinstance(queue, (RedisList, RedisStream))
-        }
-        pointed_at = set(self.scenario.dead_letter_queues)
-        for name in sorted(queues, key=lambda name: name not in pointed_at):  # a redrive policy needs its target
-            queue = queues[name]
-            attributes = queue.aws_attributes()
-            if queue.dead_letter is not None and queue.max_receives is not None:
-                arn = f"arn:aws:sqs:{queue.region}:{self.sqs.account}:{queue.dead_letter}"
-                policy = {"deadLetterTargetArn": arn, "maxReceiveCount": queue.max_receives}
-                attributes["RedrivePolicy"] = json.dumps(policy)
-            self.sqs.create_queue(name, attributes, region=queue.region)
+        def arn_of(queue: Queue, dead_letter: str) -> str:
+            return f"arn:aws:sqs:{queue.region}:{self.sqs.account}:{dead_letter}"
+
+        for queue, attributes in creations(self.scenario, arn_of):
+            self.sqs.create_queue(queue.name, attributes, region=queue.region)
 
     def _drive(self) -> None:
         """The active part, then the quiet period, which begins anew when something strikes in it."""

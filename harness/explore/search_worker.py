@@ -1,46 +1,21 @@
-"""Where a search's candidates are run: in this process, or in several, each run in one of its own where need be.
-
-The functions that a process pool calls by name are at top level.
-"""
+"""Where a search's candidates are run: in this process, or in several, each run in one of its own where need be."""
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-import sys
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
-from harness import runner
-from harness.errors import UsageError
 from harness.explore.minimise import Candidate
 from harness.explore.outcome import Outcome, Runs, try_candidate
-from harness.loading import load
+from harness.explore.processes import perform, processes
 from harness.scenario import Scenario
 
-__all__ = ["prepare", "runs_in", "try_one"]
-
-_scenario: Scenario | None = None
+__all__ = ["runs_in", "try_one"]
 
 
-def prepare(file: str, name: str, path: list[str]) -> None:
-    """Load the scenario, once a process. Ctrl-C is for the process that leads."""
-    global _scenario
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.stdout = sys.stderr  # what the code under test prints is no result
-    for folder in path:
-        if folder not in sys.path:
-            sys.path.append(folder)
-    runner.install()
-    _scenario = next(one for one in load(file) if one.name == name)
-
-
-def try_one(task: tuple[Candidate, str | None]) -> Outcome:
-    """One run."""
-    assert _scenario is not None
-    return try_candidate(_scenario, *task)
+def try_one(scenario: Scenario, task: tuple[Candidate, str | None]) -> Outcome:
+    """One run, of a candidate, with the measure that is maximised."""
+    return try_candidate(scenario, *task)
 
 
 @contextmanager
@@ -57,18 +32,10 @@ def runs_in(scenario: Scenario, jobs: int, *, alone: bool, maximise: str | None)
 
         yield here
         return
-    if scenario.file is None:
-        raise UsageError("stands in no file", field=scenario.name, remedy="Search it in one process")
-    pool = ProcessPoolExecutor(
-        jobs,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=prepare,
-        initargs=(str(Path(scenario.file).resolve()), scenario.name, [path for path in sys.path if path]),
-        max_tasks_per_child=1 if alone else None,
-    )
+    pool = processes(scenario, jobs, alone=alone, remedy="Search it in one process")
 
     def there(candidates: Sequence[Candidate]) -> Generator[Outcome, None, None]:
-        yield from pool.map(try_one, [(one, maximise) for one in candidates])
+        yield from pool.map(perform, [(try_one, (one, maximise)) for one in candidates])
 
     try:
         yield there

@@ -126,6 +126,11 @@ def run_single(scenario: Scenario, single: Single, seed: int) -> tuple[Outcome, 
     return outcome_of(single.name, result), result
 
 
+def try_single(scenario: Scenario, task: tuple[Single, int]) -> Outcome:
+    """What became of one single fault under one seed: a task of :mod:`harness.explore.processes`."""
+    return run_single(scenario, *task)[0]
+
+
 def outcome_of(name: str, result: Result) -> Outcome:
     """What a run came to. A fault that never struck is no survival: the run took another way before it."""
     verdict = "not struck" if result.unstruck and result.verdict == "inconclusive" else result.verdict

@@ -10,7 +10,6 @@ from __future__ import annotations
 import http
 import logging
 import socket
-import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,16 +18,15 @@ from typing import Final
 
 import httptools
 
-from harness.net.reactor import READ, WRITE, Reactor, Timer
+from harness.net.reactor import READ, RESET_AT_CLOSE, WRITE, Reactor, Timer
 
-__all__ = ["Answer", "HttpServer", "Limits", "Request", "Response"]
+__all__ = ["Answer", "Application", "HttpServer", "Limits", "Request", "Response"]
 
 logger = logging.getLogger("harness.net")
 
 _REASONS: Final = {status.value: status.phrase for status in http.HTTPStatus}
 _CHUNK: Final = 65_536
 _PAUSE_SECONDS: Final = 0.1
-_RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER for 0 seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +374,7 @@ class _Connection:
             response = exchange.response
             assert response is not None
             if response.reset:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
                 self.close()
                 return
             keep = exchange.keep and not response.close and not self._closing

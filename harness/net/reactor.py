@@ -13,6 +13,7 @@ import logging
 import select
 import selectors
 import socket
+import struct
 import threading
 import time
 from collections import deque
@@ -20,12 +21,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
-__all__ = ["READ", "WRITE", "Handler", "Reactor", "Timer"]
+__all__ = ["READ", "RESET_AT_CLOSE", "WRITE", "Handler", "Reactor", "Timer"]
 
 logger = logging.getLogger("harness.net")
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
+
+#: SO_LINGER for 0 seconds: closing the socket sends RST.
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 T = TypeVar("T")
 

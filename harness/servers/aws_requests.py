@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import re
 import zlib
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +19,15 @@ from harness.net.http_server import Request
 from harness.sim.services.errors import ServiceError
 from harness.sim.wire import botocore_clients
 from harness.sim.wire.botocore import refusal_of_parameters
-from harness.sim.wire.botocore_protocols import Malformed, Reply, decode_json, decode_query, encode_error, encode_result
+from harness.sim.wire.botocore_protocols import (
+    Malformed,
+    Reply,
+    decode_json,
+    decode_query,
+    encode_error,
+    encode_result,
+    fitted,
+)
 
 __all__ = ["CBOR", "Target", "answer_in", "decode", "refusal_in", "target_of"]
 
@@ -114,9 +121,6 @@ def decode(target: Target, request: Request) -> dict[str, Any]:
 def _of_form(target: Target, request: Request) -> dict[str, Any]:
     parameters = decode_query(target.service, target.name, target.operation.input_shape, target.form)
     if target.service == "sqs":
-        if "AttributeNames" in parameters:
-            # Where both are given the query protocol goes by the older name, JSON by the newer.
-            parameters.pop("MessageSystemAttributeNames", None)
         shape = target.operation.input_shape
         path = request.path.strip("/")
         if "QueueUrl" not in parameters and path and shape is not None and "QueueUrl" in shape.members:
@@ -144,15 +148,9 @@ def _of_cbor(shape: Any, body: bytes) -> dict[str, Any]:
         document = cbor2.loads(body)
     except (cbor2.CBORDecodeError, ValueError, RecursionError, OverflowError, MemoryError) as error:
         raise Malformed(f"the body is not CBOR: {error}") from None
-    if not isinstance(document, dict) or shape is None:
-        if shape is None:
-            return {}
+    if not isinstance(document, dict) and shape is not None:
         raise Malformed("the body is no map")
-    try:
-        result: dict[str, Any] = _from_cbor(shape, document)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise Malformed(f"the body does not fit the operation: {error}") from None
-    return result
+    return fitted(shape, document, _from_cbor)
 
 
 def _from_cbor(shape: Any, value: Any) -> Any:
@@ -177,16 +175,8 @@ def answer_in(target: Target, result: dict[str, Any], request_id: str) -> Reply:
     """A successful answer in the request's protocol."""
     if target.protocol != CBOR:
         return encode_result(target.protocol, target.model, target.operation, result, request_id)
-    body = cbor2.dumps(_plain(result), datetime_as_timestamp=True, timezone=UTC)
+    body = cbor2.dumps(result, datetime_as_timestamp=True, timezone=UTC)
     return Reply(200, {"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}, body)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
 
 
 def refusal_in(target: Target, error: ServiceError, request_id: str) -> Reply:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
-import threading
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
-from harness.errors import EnvironmentFailed
+from harness.net.hosted import HostedServer
 from harness.net.http_server import Answer as Respond
-from harness.net.http_server import HttpServer, Limits, Request, Response
-from harness.net.reactor import Reactor
+from harness.net.http_server import Limits, Request, Response
 from harness.servers.aws_requests import Target, answer_in, decode, refusal_in, target_of
 from harness.servers.control import Control
 from harness.servers.query_forms import NO_ACTION, at_a_queue, json_answer, json_refusal, refused_at_a_queue
@@ -30,10 +27,6 @@ from harness.sim.world import Service
 
 __all__ = ["AwsServer"]
 
-logger = logging.getLogger("harness.servers")
-
-T = TypeVar("T")
-
 _LIMITS = Limits(body_bytes=8 * 1024 * 1024, idle_seconds=120.0)
 _PREFIXES = ("/_harness/", "/_localstack/")
 _MICROSECONDS = 1_000_000
@@ -48,7 +41,7 @@ class _ServedSqs(SqsService):
         return f"{self.front}/{self.account}/{queue.name}"
 
 
-class AwsServer:
+class AwsServer(HostedServer):
     """Listens as soon as it is made; serves while :meth:`run` runs, or between :meth:`start` and :meth:`stop`.
 
     Args:
@@ -65,6 +58,8 @@ class AwsServer:
         UsageError: *key* is no JSON path, *speed* no speed.
     """
 
+    thread_name = "aws-server"
+
     def __init__(
         self,
         *,
@@ -79,13 +74,13 @@ class AwsServer:
         history_limit: int = 1_000_000,
         record_bodies: bool = False,
     ) -> None:
+        super().__init__()
         self._seed = seed
         self._account = account
         self._region = region
         self._wait_rules = wait_rules
         self._record_bodies = record_bodies
-        self._reactor = Reactor()
-        self.clock = ServiceClock(self._reactor)
+        self.clock = ServiceClock(self.reactor)
         self.clock.set_speed(speed)
         self.history = ServerHistory(self.clock.now_us, Keys(key), limit=history_limit)
         self.faults = ServerFaults(self.clock, self.history, seed=seed or 0)
@@ -94,31 +89,7 @@ class AwsServer:
         self._calls = 0
         self._make_services()
         self._control = Control(self)
-        try:
-            self._http = HttpServer(
-                self._reactor, self._respond, host=host, port=port, limits=_LIMITS, half_close=False
-            )
-        except OSError as error:
-            self._reactor.close()
-            raise EnvironmentFailed(
-                f"the server cannot listen on {host}:{port}: {error.strerror or error}. "
-                "Stop what listens there, or give another port"
-            ) from None
-        self._thread: threading.Thread | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it listens: the endpoint URL of SDKs."""
-        return self._http.url
-
-    @property
-    def port(self) -> int:
-        return int(self._http.port)
-
-    @property
-    def reactor(self) -> Reactor:
-        """Its event loop."""
-        return self._reactor
+        self.listen("the server", self._respond, host=host, port=port, limits=_LIMITS, half_close=False)
 
     @property
     def sqs(self) -> SqsService:
@@ -131,41 +102,6 @@ class AwsServer:
     def calls(self) -> int:
         """How many API calls were answered."""
         return self._calls
-
-    # Life
-
-    def run(self) -> None:
-        """Serve until :meth:`stop`, on this thread; then close everything."""
-        try:
-            self._reactor.run()
-        finally:
-            self._http.close()
-            self._reactor.close()
-
-    def start(self) -> None:
-        """Serve on a thread of its own."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self.run, name="aws-server", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        """End. From any thread and from a signal handler."""
-        self._reactor.stop()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(10.0)
-            self._thread = None
-
-    def call(self, function: Callable[[], T]) -> T:
-        """What *function* returns, called on the server's thread."""
-        return self._reactor.call(function)
-
-    def __enter__(self) -> AwsServer:
-        self.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stop()
 
     def reset(self) -> None:
         """Everything back to empty: queues, alarms, faults, history. The clock runs on."""
@@ -308,15 +244,3 @@ class _Broken(Exception):
     def __init__(self, *, reset: bool) -> None:
         super().__init__()
         self.reset = reset
-
-
-def environ_of(url: str, region: str = "us-east-1") -> Mapping[str, str]:
-    """The environment variables that lead an SDK to a server at *url*."""
-    return {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": region,
-        "AWS_REGION": region,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }

@@ -69,6 +69,10 @@ class Toxic:
         self._take(read_fields(document, _UPDATE_FIELDS, of="toxics.ToxicWrapper", path=""))
         self.version += 1
 
+    def rng(self, seed: str) -> random.Random:
+        """Its random stream on a connection, or on one direction of it, whose seed is *seed*."""
+        return random.Random(f"{seed}/{self.name}/{self.version}")
+
     def drawn(self, rng: random.Random) -> bool:
         """Whether it strikes a connection: drawn from the connection's own stream."""
         return rng.random() < self.toxicity

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import random
 import socket
 from typing import Final, Protocol
 
@@ -114,7 +113,7 @@ class Connection:
         toxic = self._host.chain.one_of_type(kind)
         if toxic is None:
             return None
-        return toxic if toxic.drawn(random.Random(f"{self._seed}/{toxic.name}/{toxic.version}")) else None
+        return toxic if toxic.drawn(toxic.rng(self._seed)) else None
 
     @property
     def _seed(self) -> str:

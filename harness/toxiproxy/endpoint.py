@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import select
 import socket
-import struct
 from collections import deque
 from itertools import islice
 from typing import Final, Protocol
 
-from harness.net.reactor import READ, WRITE, Reactor
+from harness.net.reactor import READ, RESET_AT_CLOSE, WRITE, Reactor
 
 __all__ = ["Endpoint", "Owner"]
 
@@ -28,7 +27,6 @@ _KEEPALIVE: Final = [
     )
     if hasattr(socket, name)
 ]
-_RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER for 0 seconds
 
 
 class Owner(Protocol):
@@ -124,7 +122,7 @@ class Endpoint:
             self._mask = 0
         if reset:
             try:
-                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
             except OSError:
                 reset = False  # the peer was quicker
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 from typing import Final, Protocol
 
@@ -144,7 +143,7 @@ class Link:
         for index, (other, stage) in enumerate(self.stages):
             if other is not toxic:
                 continue
-            if toxic.type.passes or not toxic.drawn(self._rng(toxic)):
+            if toxic.type.passes or not toxic.drawn(toxic.rng(self._seed)):
                 self.stages[index] = (toxic, None)
                 if stage is not None:
                     self._unlink(stage)
@@ -170,16 +169,13 @@ class Link:
     def _stage(self, toxic: Toxic) -> Stage | None:
         if toxic.type.passes:
             return None
-        rng = self._rng(toxic)
+        rng = toxic.rng(self._seed)
         return toxic.type.stage(toxic.values, self, self, rng) if toxic.drawn(rng) else None
-
-    def _rng(self, toxic: Toxic) -> random.Random:
-        return random.Random(f"{self._seed}/{toxic.name}/{toxic.version}")
 
     def _insert(self, index: int, toxic: Toxic) -> None:
         after = next((stage for _, stage in self.stages[index + 1 :] if stage is not None), None)
         before = next((stage for _, stage in reversed(self.stages[:index]) if stage is not None), None)
-        stage = toxic.type.stage(toxic.values, self, after or self, self._rng(toxic))
+        stage = toxic.type.stage(toxic.values, self, after or self, toxic.rng(self._seed))
         if before is not None:
             before.next = stage
         self.stages[index] = (toxic, stage)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import random
 import socket
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.net.reactor import READ, Reactor, Timer
+from harness.net.reactor import READ, RESET_AT_CLOSE, Reactor, Timer
 from harness.toxiproxy import errors
 from harness.toxiproxy.address import Address, Resolver, parse
 from harness.toxiproxy.chain import DIRECTIONS, Chain, Toxic
@@ -218,12 +217,10 @@ class Proxy:
 
     def _begin(self, accepted: socket.socket, number: int) -> None:
         refuse = self.chain.one_of_type("refuse")
-        if refuse is not None:
-            rng = random.Random(f"{self.seed}/{self.name}/{number}/{refuse.name}/{refuse.version}")
-            if refuse.drawn(rng):
-                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                accepted.close()
-                return
+        if refuse is not None and refuse.drawn(refuse.rng(f"{self.seed}/{self.name}/{number}")):
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+            accepted.close()
+            return
         connection = Connection(self, accepted, number)
         if not connection.closed:
             self.connections.add(connection)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from harness.errors import EnvironmentFailed, UsageError
-from harness.net.http_server import HttpServer, Limits
-from harness.net.reactor import Reactor
+from harness.net.hosted import HostedServer
+from harness.net.http_server import Limits
 from harness.toxiproxy.address import Resolver
 from harness.toxiproxy.api import Api
 from harness.toxiproxy.collection import Collection
@@ -22,12 +19,10 @@ from harness.toxiproxy.splice import PipePool
 
 __all__ = ["ToxiproxyServer"]
 
-T = TypeVar("T")
-
 _LIMITS = Limits(body_bytes=8 * 1024 * 1024)
 
 
-class ToxiproxyServer:
+class ToxiproxyServer(HostedServer):
     """Listens as soon as it is made; serves while :meth:`run` runs, or between :meth:`start` and :meth:`stop`.
 
     ``port`` 0 takes a free one. ``seed``: of toxicity and of random toxics.
@@ -40,6 +35,8 @@ class ToxiproxyServer:
         EnvironmentFailed: the API's port cannot be had.
     """
 
+    thread_name = "toxiproxy"
+
     def __init__(
         self,
         *,
@@ -50,33 +47,14 @@ class ToxiproxyServer:
         runtime_metrics: bool = False,
         allow_remote: bool = False,
     ) -> None:
-        self._reactor = Reactor()
-        self._resolver = Resolver(self._reactor, allow_remote=allow_remote)
+        super().__init__()
+        self._resolver = Resolver(self.reactor, allow_remote=allow_remote)
         self._pipes = PipePool()
-        self.collection = Collection(Surroundings(self._reactor, self._resolver, self._pipes, str(seed), allow_remote))
-        self._schedule = Schedule(self._reactor, self.collection)
+        self.collection = Collection(Surroundings(self.reactor, self._resolver, self._pipes, str(seed), allow_remote))
+        self._schedule = Schedule(self.reactor, self.collection)
         metrics = metrics_of(self.collection, proxies=proxy_metrics, runtime=runtime_metrics)
         api = Api(self.collection, self._schedule, metrics)
-        try:
-            self._http = HttpServer(self._reactor, api, host=host, port=port, limits=_LIMITS)
-        except OSError as error:
-            self._reactor.close()
-            self._resolver.close()
-            raise EnvironmentFailed(
-                f"the proxy's API cannot listen on {host}:{port}: {error.strerror or error}. "
-                "Stop what listens there, or give another port"
-            ) from None
-        self._thread: threading.Thread | None = None
-
-    @property
-    def url(self) -> str:
-        """The API's address."""
-        return self._http.url
-
-    @property
-    def port(self) -> int:
-        """The API's port."""
-        return int(self._http.port)
+        self.listen("the proxy's API", api, host=host, port=port, limits=_LIMITS)
 
     def configure(self, file: Path) -> int:
         """Make the proxies of a configuration file, with their toxics; returns how many. Before it runs.
@@ -102,42 +80,9 @@ class ToxiproxyServer:
                 error.message, file=str(file), remedy='A proxy is {"name", "listen", "upstream", "enabled", "toxics"}.'
             ) from None
 
-    def run(self) -> None:
-        """Serve until :meth:`stop`, on this thread; then close everything."""
-        try:
-            self._reactor.run()
-        finally:
-            self._close()
-
-    def start(self) -> None:
-        """Serve on a thread of its own."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self.run, name="toxiproxy", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        """End: live connections get FIN, every port is let go. From any thread and from a signal handler."""
-        self._reactor.stop()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(10.0)
-            self._thread = None
-
-    def call(self, function: Callable[[], T]) -> T:
-        """What *function* returns, called on the server's thread."""
-        return self._reactor.call(function)
-
-    def __enter__(self) -> ToxiproxyServer:
-        self.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stop()
-
-    def _close(self) -> None:
+    def let_go(self) -> None:
+        """The schedule, every proxy (live connections get FIN), and what they share."""
         self._schedule.stop()
         self.collection.close()
-        self._http.close()
         self._pipes.close()
         self._resolver.close()
-        self._reactor.close()

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.sim import patches
 from tests.budget import examples
 from tests.properties.asyncio_programs import Program, programs, run
+from tests.shims import shims_in
 
 _SETTINGS = settings(max_examples=examples(500), deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -18,11 +18,8 @@ _SETTINGS = settings(max_examples=examples(500), deadline=None, suppress_health_
 @pytest.fixture(autouse=True, scope="module")
 def shims() -> Iterator[None]:
     """The shims are in; afterwards as before."""
-    before = patches.installed()
-    patches.install()
-    yield
-    if not before:
-        patches.uninstall()
+    with shims_in():
+        yield
 
 
 @_SETTINGS

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.sim import patches
 from harness.sim.preempt import Level, Rewriting
 from tests.budget import NIGHTLY, examples
 from tests.properties import determined
 from tests.properties.programs import KINDS, NESTED, Program, draw_program, programs, run
+from tests.shims import shims_in
 from tests.unit.sim.simulate import answer
 
 _SETTINGS = settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
@@ -28,11 +28,8 @@ _SETTINGS = settings(max_examples=examples(150), deadline=None, suppress_health_
 @pytest.fixture(autouse=True, scope="module")
 def shims() -> Iterator[None]:
     """The shims are in; afterwards as before."""
-    before = patches.installed()
-    patches.install()
-    yield
-    if not before:
-        patches.uninstall()
+    with shims_in():
+        yield
 
 
 @_SETTINGS

@@ -17,7 +17,9 @@ from harness.environments.live.clock import LiveClock
 from harness.environments.live.recorder import LiveRecorder
 from harness.errors import EnvironmentFailed
 from harness.faults.plan import Fault, FaultPlan
+from harness.faults.points import matcher
 from harness.toxiproxy.client import ToxiproxyClient, UnsupportedToxicError
+from harness.toxiproxy.library import addressed
 from harness.toxiproxy.toxics import EXTRA
 
 __all__ = ["REDIS_AS_NETWORK", "Network", "toxic_of"]
@@ -33,14 +35,7 @@ _python_client = threading.Lock()
 @contextlib.contextmanager
 def python_client(url: str) -> Iterator[Any]:
     """toxiproxy-python's client for the server at *url*; one thread at a time, because its address is a class's."""
-    from urllib.parse import urlsplit
-
-    from toxiproxy import Toxiproxy
-
-    parts = urlsplit(url)
-    with _python_client:
-        client = Toxiproxy()
-        client.update_api_consumer(parts.hostname, parts.port)
+    with _python_client, addressed(url) as client:
         yield client
 
 
@@ -107,8 +102,6 @@ class Network:
 
     @staticmethod
     def _reaches(fault: Fault, name: str) -> bool:
-        from harness.faults.points import matcher
-
         return name == "redis" if fault.spec.layer == "redis" else matcher(fault.where.name)(name)
 
     def _guarded(self, function: Callable[[], None]) -> Callable[[], None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 import time
@@ -253,8 +254,6 @@ class LiveRun:
 
     def _stub_names(self) -> list[str]:
         """The stubs that the scenario mentions: in effects, environment and responders."""
-        import re
-
         texts = [value for process in self.scenario.processes for value in process.environ.values()]
         texts += [effect.describe() for effect in self.scenario.effects]
         found = [name for text in texts for name in re.findall(r"\{http:([^{}]+)\}", text)]

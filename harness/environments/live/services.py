@@ -14,6 +14,7 @@ import urllib3
 
 from harness.environments.live.guard import guarded
 from harness.environments.live.options import LiveOptions
+from harness.environments.queues import creations
 from harness.errors import EnvironmentFailed, UsageError
 from harness.faults.plan import FaultPlan
 from harness.net.child import Child
@@ -218,13 +219,10 @@ def base_environ(endpoint: str) -> dict[str, str]:
 
 def create_queues(client: Any, scenario: Scenario, urls: dict[str, str], prefix: str = "") -> None:
     """Make the queues of *scenario*; *urls* gets each one's URL by its name as it is made."""
-    queues = {queue.name: queue for queue in scenario.queues if isinstance(queue, Queue)}
-    pointed_at = set(scenario.dead_letter_queues)
-    for name in sorted(queues, key=lambda name: name not in pointed_at):  # a redrive policy needs its target
-        queue = queues[name]
-        attributes = queue.aws_attributes()
-        if queue.dead_letter is not None and queue.max_receives is not None:
-            target = client.get_queue_attributes(QueueUrl=urls[queue.dead_letter], AttributeNames=["QueueArn"])
-            policy = {"deadLetterTargetArn": target["Attributes"]["QueueArn"], "maxReceiveCount": queue.max_receives}
-            attributes["RedrivePolicy"] = json.dumps(policy)
-        urls[name] = client.create_queue(QueueName=prefix + name, Attributes=attributes)["QueueUrl"]
+
+    def arn_of(queue: Queue, dead_letter: str) -> str:
+        found = client.get_queue_attributes(QueueUrl=urls[dead_letter], AttributeNames=["QueueArn"])
+        return str(found["Attributes"]["QueueArn"])
+
+    for queue, attributes in creations(scenario, arn_of):
+        urls[queue.name] = client.create_queue(QueueName=prefix + queue.name, Attributes=attributes)["QueueUrl"]

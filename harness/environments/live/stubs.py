@@ -11,7 +11,7 @@ from harness.faults.engine import FaultEngine
 from harness.net.http_server import Answer as Respond
 from harness.net.http_server import HttpServer, Limits, Request, Response
 from harness.net.reactor import Reactor
-from harness.sim.services.http import HttpObserver, HttpRequest, HttpResponse, Responder
+from harness.sim.services.http import HttpObserver, HttpRequest, Responder, carry_out
 from harness.sim.verdicts import Answer, Lost, Refused, Reset, Slow
 
 __all__ = ["LiveStubs"]
@@ -92,13 +92,7 @@ class LiveStubs:
         return None
 
     def _answer(self, asked: HttpRequest) -> Response:
-        responder = self._responders.get(asked.name)
-        try:
-            found = HttpResponse.of(None if responder is None else responder(asked))
-        except Exception as error:
-            found = HttpResponse(500, {"Content-Type": "text/plain"}, f"{type(error).__name__}: {error}".encode())
-        for observer in self.observers:
-            observer(asked.name, asked.method, asked.path, asked.body, found.status)
+        found = carry_out(asked, self._responders.get(asked.name), self.observers)
         return Response(found.status, found.body, tuple(found.headers.items()))
 
 

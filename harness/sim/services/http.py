@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,7 +18,7 @@ from harness.errors import ScenarioError
 if TYPE_CHECKING:
     from harness.sim.world import World
 
-__all__ = ["HttpObserver", "HttpRequest", "HttpResponse", "HttpStubs", "Responder"]
+__all__ = ["HttpObserver", "HttpRequest", "HttpResponse", "HttpStubs", "Responder", "carry_out"]
 
 #: The domain of the stubs; ``.internal`` is reserved for private use and never resolves in the public DNS.
 DOMAIN = "stub.internal"
@@ -119,12 +119,16 @@ class HttpStubs:
 
     def carry_out(self, request: HttpRequest) -> HttpResponse:
         """The stub's own work: ask the responder, tell the observers. A responder that fails answers 500."""
-        responder = self._responders.get(request.name)
-        try:
-            response = HttpResponse.of(None if responder is None else responder(request))
-        except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            response = HttpResponse(500, {"Content-Type": "text/plain"}, text.encode())
-        for observer in self.observers:
-            observer(request.name, request.method, request.path, request.body, response.status)
-        return response
+        return carry_out(request, self._responders.get(request.name), self.observers)
+
+
+def carry_out(request: HttpRequest, responder: Responder | None, observers: Iterable[HttpObserver]) -> HttpResponse:
+    """What a stub with *responder* answers; *observers* are told. A responder that fails answers 500."""
+    try:
+        response = HttpResponse.of(None if responder is None else responder(request))
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        response = HttpResponse(500, {"Content-Type": "text/plain"}, text.encode())
+    for observer in observers:
+        observer(request.name, request.method, request.path, request.body, response.status)
+    return response

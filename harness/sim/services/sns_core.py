@@ -48,7 +48,9 @@ class Queues(Protocol):
         key: str | None = None,
         origin: Origin = "workload",
         region: str | None = None,
-    ) -> str: ...
+    ) -> str:
+        """Send a message from outside the wire; returns its id."""
+        ...
 
 
 class Core:

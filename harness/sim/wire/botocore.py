@@ -288,11 +288,7 @@ def _parameters(request: Any, target: _Target) -> dict[str, Any]:
     shape = target.operation.input_shape
     if target.protocol == "json":
         return decode_json(shape, bytes(body))
-    parameters = decode_query(target.model.service_name, target.name, shape, bytes(body))
-    if "AttributeNames" in parameters:
-        # Where both are given the query protocol goes by the older name, JSON by the newer.
-        parameters.pop("MessageSystemAttributeNames", None)
-    return parameters
+    return decode_query(target.model.service_name, target.name, shape, bytes(body))
 
 
 def _signed_us(world: World, request: Any) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 
 from harness.sim.services.errors import ServiceError
 
-__all__ = ["Malformed", "Reply", "decode_json", "decode_query", "encode_error", "encode_result"]
+__all__ = ["Malformed", "Reply", "decode_json", "decode_query", "encode_error", "encode_result", "fitted"]
 
 
 class Malformed(Exception):
@@ -48,10 +48,19 @@ def decode_json(shape: Any, body: bytes) -> dict[str, Any]:
         raise Malformed(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise Malformed("the body is no JSON object")
+    return fitted(shape, value, _from_json)
+
+
+def fitted(shape: Any, document: dict[str, Any], convert: Callable[[Any, Any], Any]) -> dict[str, Any]:
+    """*document*, decoded, as the parameters of an operation whose input is *shape*, by *convert* (shape, value).
+
+    Raises:
+        Malformed: a value is not of its type.
+    """
     if shape is None:
         return {}
     try:
-        result: dict[str, Any] = _from_json(shape, value)
+        result: dict[str, Any] = convert(shape, document)
     except (AttributeError, TypeError, ValueError) as error:
         raise Malformed(f"the body does not fit the operation: {error}") from None
     return result
@@ -155,6 +164,9 @@ def decode_query(service: str, operation: str, shape: Any, body: bytes) -> dict[
         result: dict[str, Any] = _from_tree(_Names(service, operation), shape, "", tree)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Malformed(f"the form does not fit the operation: {error!r}") from None
+    if "AttributeNames" in result:
+        # Where both are given the query protocol goes by the older name, JSON by the newer.
+        result.pop("MessageSystemAttributeNames", None)
     return result
 
 

@@ -6,14 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.sim import patches
+from tests.shims import shims_in
 
 
 @pytest.fixture
 def shims() -> Iterator[None]:
     """The shims are in; afterwards as before."""
-    before = patches.installed()
-    patches.install()
-    yield
-    if not before:
-        patches.uninstall()
+    with shims_in():
+        yield

@@ -85,7 +85,7 @@ def test_connections_opened_and_dropped(server: ToxiproxyServer, echo: Echo) -> 
                     dropped.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         wait_for(lambda: live(server) <= 1)
         wait_for(lambda: descriptors() <= before + 4)
-        assert server.call(lambda: len(server._reactor._timers)) < 1000
+        assert server.call(lambda: len(server.reactor._timers)) < 1000
         assert exchange(steady, b"y") == b"y"
     [toxic] = client.toxics("other")
     assert dict(toxic.attributes) == {"latency": 7, "jitter": 0}
@@ -202,5 +202,5 @@ def test_idle_connections_cost_nothing(server: ToxiproxyServer, echo: Echo) -> N
         for port in ports:
             one = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
             assert exchange(one, b"x") == b"x"
-        timers = server.call(lambda: sum(entry[2].function is not None for entry in server._reactor._timers))
+        timers = server.call(lambda: sum(entry[2].function is not None for entry in server.reactor._timers))
         assert timers == 1  # the API's own, once a second
