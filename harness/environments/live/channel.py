@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import socket
 import threading
@@ -90,7 +91,7 @@ class Channel:
 
 
 class Caller:
-    """A consumer's end. Any thread may ask; a thread has a connection of its own."""
+    """A consumer's end. Any thread may ask; a thread has a connection of its own, and so has a forked child."""
 
     def __init__(self, address: str, token: str, process: str) -> None:
         host, _, port = address.rpartition(":")
@@ -99,6 +100,16 @@ class Caller:
         self._process = process
         self._own = threading.local()
         self._open: list[Any] = []
+        os.register_at_fork(after_in_child=self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        """In a forked child: the parent's connections, which it has too, stay the parent's.
+
+        They are kept as they are: closing them would send what the parent had not yet sent.
+        """
+        self._inherited = self._open
+        self._own = threading.local()
+        self._open = []
 
     def close(self) -> None:
         """Hang up, on every thread's connection."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any, Final
 
 from harness.environments.live.clock import LiveClock
@@ -24,6 +26,7 @@ __all__ = ["LiveActions", "LiveProcess", "LiveProcesses"]
 _SUPERVISOR_SECONDS: Final = 1.0  # how long after an end its supervisor starts the next
 _GRACE_SECONDS: Final = 3.0
 _TAIL_BYTES: Final = 4_000
+_MARK: Final = "HARNESS_LIVE_MARK"  # in the environment of a consumer, and so of everything that it starts
 
 
 @dataclass(eq=False)
@@ -35,6 +38,7 @@ class LiveProcess:
     incarnation: int
     popen: subprocess.Popen[bytes]
     output: IO[bytes]
+    mark: str = ""
     ended: dict[str, Any] | None = None  # what it said of its own end
     killed: bool = False
     state: str = "running"
@@ -173,16 +177,17 @@ class LiveProcesses:
         with self._lock:
             incarnation = self._incarnations[name] = self._incarnations.get(name, 0) + 1
             own = {**self._work, "process": name, "group": spec.name, "incarnation": incarnation}
+            mark = secrets.token_hex(16)
             output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
             popen = subprocess.Popen(
                 [sys.executable, "-m", "harness.environments.live.worker"],
-                env={**self._environ(spec), "HARNESS_LIVE": json.dumps(own)},
+                env={**self._environ(spec), "HARNESS_LIVE": json.dumps(own), _MARK: mark},
                 stdin=subprocess.PIPE,  # its end is the end of the run for the process, however the run ends
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the run, which ends them
             )
-            process = self.current[name] = LiveProcess(name, spec.name, incarnation, popen, output)
+            process = self.current[name] = LiveProcess(name, spec.name, incarnation, popen, output, mark)
         watcher = threading.Thread(target=self._watch, args=(process,), name=f"live-{name}", daemon=True)
         self._watchers.append(watcher)
         watcher.start()
@@ -191,6 +196,7 @@ class LiveProcesses:
         code = process.popen.wait()
         with contextlib.suppress(ProcessLookupError):  # as a rule nobody is left
             os.killpg(process.popen.pid, signal.SIGKILL)  # children of its own: they are the consumer, too
+        _kill_marked(process.mark)
         assert process.popen.stdin is not None
         process.popen.stdin.close()
         printed = _tail(process.output)
@@ -268,6 +274,15 @@ class LiveActions:
 
     def failover(self, lost_us: int) -> None:
         raise AssertionError("redis.failover is refused in live runs")
+
+
+def _kill_marked(mark: str) -> None:
+    """End the children that have left their parent's group (RQ's work horses, daemons), where /proc tells them."""
+    wanted = f"{_MARK}={mark}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is somebody else's
+            if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
 
 
 def _tail(output: IO[bytes]) -> str:

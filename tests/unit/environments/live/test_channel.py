@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -119,3 +121,24 @@ def test_the_end_of_the_run_is_told() -> None:
     with pytest.raises(OSError, match=r"over|closed|reset|[Bb]roken"):
         caller.ask(event="x")
     run.close()
+
+
+FORKS = """
+import os, sys
+from harness.environments.live.channel import Caller
+caller = Caller(sys.argv[1], sys.argv[2], "worker")
+caller.ask(said="parent")
+child = os.fork()
+if not child:
+    caller.ask(said="child")
+    os._exit(0)
+os.waitpid(child, 0)
+sys.exit(caller.ask(said="parent again")["number"])
+"""
+
+
+def test_a_forked_child_has_a_connection_of_its_own(run: Run) -> None:
+    """Pools of processes (celery, RQ, dramatiq) report effects from their children: no answer goes astray."""
+    done = subprocess.run([sys.executable, "-c", FORKS, run.channel.address, run.channel.token], timeout=30)
+    assert [line["said"] for _, line in run.asked] == ["parent", "child", "parent again"]
+    assert done.returncode == 3

@@ -114,6 +114,18 @@ def test_what_a_consumer_started_ends_with_it(table: Table, tmp_path: Any) -> No
     until(lambda: not alive(child))
 
 
+def test_a_child_that_left_its_group_ends_with_the_consumer_too(table: Table, tmp_path: Any) -> None:
+    """As RQ's work horses do: they would finish a job that the run believes killed."""
+    place = tmp_path / "pid"
+    table.command = [sys.executable, "-c", HAS_A_CHILD.replace("'60']", "'60'], start_new_session=True"), str(place)]
+    table.made.start_all([Process("worker", target)])
+    until(lambda: place.exists() and place.read_text())
+    child = int(place.read_text())
+    assert os.getsid(child) == child
+    table.made.kill(table.made.running()[0])
+    until(lambda: not alive(child))
+
+
 def test_the_end_of_standard_input_is_the_end_of_the_run(table: Table) -> None:
     """A run that is killed itself leaves nobody: its end of the pipe closes."""
     table.made.start_all([Process("worker", target)])
