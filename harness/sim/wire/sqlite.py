@@ -12,6 +12,11 @@
   key into a TEMP table, so that ROLLBACK, savepoints and failed statements
   undo exactly what SQLite undoes.
 
+A statement takes no time. What a run puts under :data:`BEFORE` in
+``world.wires`` is called before each statement and each commit, in the actor
+that asks for it: it may let others go first there, as between processes that
+share a file.
+
 Code that took ``connect`` by name before :func:`install` is not seen.
 """
 
@@ -31,7 +36,10 @@ if TYPE_CHECKING:
     from harness.sim.kernel import Process
     from harness.sim.world import World
 
-__all__ = ["install", "uninstall", "watch"]
+__all__ = ["BEFORE", "install", "uninstall", "watch"]
+
+#: The name in ``world.wires`` of what is called before each statement and each commit.
+BEFORE = "sqlite.before"
 
 #: SQLite's own delays between two tries, in milliseconds, the last one repeated (main.c, sqliteDefaultBusyCallback).
 _DELAYS_MS = (1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100)
@@ -158,9 +166,16 @@ class _Life:
                 waited_us += delay_us
                 tries += 1
 
+    def begin(self) -> None:
+        """A statement or a commit is about to be carried out: whoever asked for it is told."""
+        told = self.world.wires.get(BEFORE)
+        if told is not None and self.world.kernel.current is not None:
+            told()
+
     def around(self, call: Callable[[], Any]) -> Any:
         """One statement of the user's: triggers first, then the statement, then the report."""
         self.check_open()
+        self.begin()
         if _watches:
             self.patiently(self.arm)
         result = self.patiently(call)
@@ -249,12 +264,14 @@ def _connection_class(base: type[sqlite3.Connection]) -> type[sqlite3.Connection
 
         def commit(self) -> None:
             self.harness_life.check_open()
+            self.harness_life.begin()
             self.harness_life.patiently(super().commit)
             self.harness_life.settle()
 
         def __exit__(self, *error: Any) -> Any:
             if error[0] is None:
                 self.harness_life.check_open()
+                self.harness_life.begin()
             result = self.harness_life.patiently(lambda: super(Connection, self).__exit__(*error))
             self.harness_life.settle()
             return result

@@ -259,3 +259,25 @@ def test_the_file_is_left_as_it_was(tmp_path: Path, seen: list[object]) -> None:
     assert type(connection) is sqlite3.Connection
     assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("orders",)]
     connection.close()
+
+
+def test_who_asks_for_a_statement_or_a_commit_is_told_before(tmp_path: Path) -> None:
+    """What stands under BEFORE is called in the actor that asks, and may let another one go first."""
+    name = database(tmp_path)
+    order: list[str] = []
+
+    def main(run: Run, who: str) -> None:
+        def before() -> None:
+            run.kernel.sleep_us(10)
+
+        run.world.wires[wire.BEFORE] = before
+        connection = sqlite3.connect(name)
+        for _ in range(2):
+            connection.execute("SELECT 1")
+            order.append(who)
+        with connection:
+            pass
+        connection.close()
+
+    simulate(lambda run: main(run, "one"), lambda run: main(run, "two"))
+    assert sorted(order[:2]) == sorted(order[2:]) == ["one", "two"]
