@@ -20,6 +20,11 @@ from typing import Any
 
 import pytest
 
+from harness.environments.live.elasticmq import elasticmq_command
+from harness.environments.live.guard import guarded
+from harness.errors import EnvironmentFailed
+from harness.net.child import Child
+
 PROGRAMS = {
     "redis": "redis-server",
     "toxiproxy": "toxiproxy-server",
@@ -45,6 +50,33 @@ def require(name: str) -> str:
             pytest.fail(f"HARNESS_REQUIRE names {name}, but {message}")
         pytest.skip(message)
     return path
+
+
+def require_elasticmq(port: int = 9324) -> list[str]:
+    """What starts ElasticMQ on *port*; skips the test if it is not here, or fails it if promised."""
+    try:
+        return elasticmq_command(port)
+    except EnvironmentFailed as error:
+        if "elasticmq" in required():
+            pytest.fail(f"HARNESS_REQUIRE names elasticmq, but {error}")
+        pytest.skip(str(error))
+
+
+@contextmanager
+def elasticmq() -> Iterator[str]:
+    """An ElasticMQ on loopback for the time of a test: its URL. Its jars are where ELASTICMQ_JARS says."""
+    port = free_port()
+    command = guarded(require_elasticmq(port))
+    server = Child("ElasticMQ", command, ready=lambda: _listens(port), timeout=60)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.stop()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def module(path: str, name: str) -> Any:
@@ -87,8 +119,7 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < until:
         if server.poll() is not None:
             raise RuntimeError(f"redis-server ended with {server.returncode}")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if _listens(port):
+            return
         time.sleep(0.02)
     raise RuntimeError("redis-server did not answer within ten seconds")

@@ -42,7 +42,7 @@ _PROGRAMS: dict[str, tuple[str, str]] = {
         "the embedded proxy takes its place",
         "go install github.com/Shopify/toxiproxy/v2/cmd/server@latest, and name it toxiproxy-server",
     ),
-    "java": ("no ElasticMQ for --sqs URL", "Debian: apt install default-jre-headless; org.elasticmq on Maven Central"),
+    "java": ("no ElasticMQ for --sqs elasticmq", "Debian: apt install default-jre-headless"),
     "go": ("no Toxiproxy can be built", "https://go.dev/dl"),
 }
 
@@ -66,10 +66,22 @@ def command() -> int:
     for name, (use, remedy) in _PROGRAMS.items():
         path = shutil.which(name)
         click.echo(f"  ✓ {name}: {path}" if path else f"  – {name}: not here; {use}  ({remedy})")
+    click.echo(_elasticmq())
     found = config.load()
     click.echo(f"settings: {found.source or 'none (defaults)'}")
     click.echo(f"scenarios: {', '.join(str(path) for path in found.folders()) or 'the built-in catalogue'}")
     return 0 if good and not missing["sim"] else 3
+
+
+def _elasticmq() -> str:
+    """Whether ``--sqs elasticmq`` can start it, and what is missing if not."""
+    from harness.environments.live.elasticmq import find_elasticmq
+    from harness.errors import EnvironmentFailed
+
+    try:
+        return f"  ✓ ElasticMQ: {find_elasticmq()[1]}"
+    except EnvironmentFailed as missing:
+        return f"  – {missing}"
 
 
 def _missing(extra: str) -> list[str]:

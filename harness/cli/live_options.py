@@ -30,7 +30,7 @@ def live_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Live: the proxy.  [default: $TOXIPROXY_URL, or embedded]",
         ),
         click.option("--redis", metavar="server|fake|URL", help="Live: Redis.  [default: redis-server, or fake]"),
-        click.option("--sqs", metavar="URL|moto", help="Live: an SQS server.  [default: the harness's own]"),
+        click.option("--sqs", metavar="URL|moto|elasticmq", help="Live: an SQS server.  [default: the harness's own]"),
     ):
         command = option(command)
     return command

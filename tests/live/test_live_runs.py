@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from harness.net.child import Child
 from harness.result import Result
 from harness.toxiproxy.client import ToxiproxyClient
 from harness.toxiproxy.server import ToxiproxyServer
+from tests.requirements import elasticmq, require_elasticmq
 from tests.systems import live_consumers
 
 SCENARIOS = {one.name: one for one in load(live_consumers.__file__)}
@@ -321,8 +323,7 @@ def test_a_port_that_is_taken_ends_the_server_with_a_message() -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
+OTHERS = pytest.mark.parametrize(
     ("name", "fault", "verdict", "broken"),
     [
         ("right", Fault("aws.sqs.DeleteMessage", "crash", side="after", nth=1, restart_after=0.2), "passed", []),
@@ -334,8 +335,32 @@ def test_a_port_that_is_taken_ends_the_server_with_a_message() -> None:
         ),
     ],
 )
+
+
+@pytest.mark.slow
+@OTHERS
 def test_motos_server_gives_the_same_verdicts(name: str, fault: Fault, verdict: str, broken: list[str]) -> None:
     """Its history is what the consumers' boto3 and the run's own sends tell."""
     result = run(name, fault, sqs="moto")
     assert (result.verdict, result.reason, violated(result)) == (verdict, "", broken)
     assert kinds(result)["receive"] >= 10
+
+
+@pytest.mark.slow
+@OTHERS
+def test_elasticmq_gives_the_same_verdicts(name: str, fault: Fault, verdict: str, broken: list[str]) -> None:
+    """So does a server that nobody here wrote, started with the run and ended with it."""
+    require_elasticmq()
+    result = run(name, fault, sqs="elasticmq")
+    assert (result.verdict, result.reason, violated(result)) == (verdict, "", broken)
+    assert kinds(result)["receive"] >= 10
+
+
+def test_an_elasticmq_that_runs_already_is_used_by_its_url() -> None:
+    """The consumer that loses messages is found out there, and its queues are deleted afterwards."""
+    fault = Fault("point.in-hand", "crash", nth=3, restart_after=0.2)
+    with elasticmq() as url:
+        result = run("deletes-first", fault, sqs=url)
+        with urllib.request.urlopen(f"{url}/?Action=ListQueues&Version=2012-11-05", timeout=10) as answer:
+            assert b"<QueueUrl>" not in answer.read()
+    assert (result.verdict, violated(result)) == ("failed", ["no-message-loss", "at-least-once"])

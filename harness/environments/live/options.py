@@ -13,7 +13,7 @@ __all__ = ["LiveOptions"]
 class LiveOptions:
     """``None`` everywhere: what is started here. Addresses must be on loopback unless ``allow_remote``.
 
-    sqs: an endpoint URL, or ``moto``; redis: a URL, ``server`` (a redis-server of this machine) or ``fake``;
+    sqs: an endpoint URL, ``moto`` or ``elasticmq``; redis: a URL, ``server`` (this machine's redis-server) or ``fake``;
     toxiproxy: ``embedded``, ``binary`` or a URL; time_scale: seconds of the services to a second of real time.
     """
 

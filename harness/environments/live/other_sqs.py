@@ -1,4 +1,4 @@
-"""An SQS server of somebody else's in a live run: moto's, started here, or any by URL.
+"""An SQS server of somebody else's in a live run: moto's or ElasticMQ, started here, or any by URL.
 
 It has no control API: what happened is what its clients say of it. Consumers
 tell each SQS call of their boto3 (``worker.py``), the run its own sends. A
@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from harness.environments.live.elasticmq import elasticmq_command
 from harness.environments.live.guard import guarded
 from harness.environments.live.options import LiveOptions
 from harness.environments.live.services import check_url, create_queues, credentials
@@ -53,8 +54,8 @@ class OtherSqs:
 
         self.child: Child | None = None
         self._scenario = scenario
-        if options.sqs == "moto":
-            self._start_moto()
+        if options.sqs in ("moto", "elasticmq"):
+            self._start(options.sqs)
         else:
             assert options.sqs is not None
             check_url(options.sqs, "--sqs", options.allow_remote)
@@ -81,13 +82,16 @@ class OtherSqs:
         self._handles: dict[tuple[str, str], str] = {}
         self._deleting: dict[tuple[str, str], tuple[float, str]] = {}
 
-    def _start_moto(self) -> None:
+    def _start(self, name: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        self.child = Child("moto's server", guarded(command), ready=lambda: _listens(port), timeout=40.0)
+        if name == "moto":
+            what, command = "moto's server", [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        else:
+            what, command = "ElasticMQ", elasticmq_command(port)
+        self.child = Child(what, guarded(command), ready=lambda: _listens(port), timeout=40.0)
 
     @property
     def alive(self) -> bool:
