@@ -373,14 +373,6 @@ class Scenario:
         ):
             twice = sorted({one for one in names if names.count(one) > 1})
             _require(not twice, name, label, f"has {', '.join(twice)} twice", "Give each a name of its own")
-        in_redis = [queue.name for queue in self.queues if isinstance(queue, (RedisList, RedisStream))]
-        _require(
-            not in_redis or "live" not in self.backends,
-            name,
-            "backends",
-            f"has live, and {', '.join(in_redis)} is a queue in Redis",
-            "Leave live out: what happens inside a real Redis server is not seen",
-        )
         for backend in self.backends:
             _require(backend in _BACKENDS, name, "backends", f"has {backend!r}", f"Choose from {', '.join(_BACKENDS)}")
         _require(

@@ -26,6 +26,7 @@ from harness.environments.live.options import LiveOptions
 from harness.environments.live.other_sqs import OtherSqs
 from harness.environments.live.processes import LiveActions, LiveProcesses
 from harness.environments.live.recorder import LiveRecorder
+from harness.environments.live.redis_tap import RedisTap, queues_in_redis
 from harness.environments.live.sender import LiveSender
 from harness.environments.live.services import LiveRedis, LiveSqs, base_environ, host_and_port
 from harness.environments.live.stubs import LiveStubs, responders_of
@@ -54,6 +55,14 @@ def check_scenario(scenario: Scenario) -> None:
             field=scenario.name,
             remedy="Write it into a scenario file",
         )
+    in_redis = {queue.name for queue in queues_in_redis(scenario)}
+    for work in scenario.workloads:
+        if work.messages and work.to in in_redis:
+            raise ScenarioError(
+                f"sends to {work.to!r}, a queue in Redis",
+                field=f"{scenario.name}.workload",
+                remedy="Give it messages=0 and let a process send, as the library that reads the queue does it",
+            )
     for effect in scenario.effects:
         if effect.source in ("sqlite", "redis"):
             raise ScenarioError(
@@ -106,6 +115,7 @@ class LiveRun:
         self.engine = FaultEngine(plan, Seeds(seed), self.clock, self.record, self._actions, elsewhere=elsewhere)
         self._undo: list[Callable[[], object]] = []
         self._sqs: LiveSqs | OtherSqs | None = None
+        self._tap: RedisTap | None = None
         self._network: Network | None = None
         self._processes: LiveProcesses | None = None
         self._struck: list[int] = []
@@ -152,6 +162,9 @@ class LiveRun:
         sqs.check(plan)
         redis = LiveRedis(self.options)
         self._undo.append(redis.stop)
+        if queues_in_redis(scenario):
+            self._tap = RedisTap(scenario, redis.address, self.clock, self.record)
+            self._undo.append(self._tap.stop)
         stubs = LiveStubs(self.clock, self.engine, self._stub_names())
         self._undo.append(stubs.stop)
         for name, responder in responders_of(scenario.http).items():
@@ -167,7 +180,7 @@ class LiveRun:
         queues = {
             name: endpoint + urlsplit(url).path  # clients reach the queue through its proxy
             for name, url in sqs.create(scenario).items()
-        }
+        } | {queue.name: queue.name for queue in queues_in_redis(scenario)}
         self._undo += [effect.observe(_LiveBench(self, stubs)) for effect in scenario.effects]
         self._start_processes(
             channel, Addresses(queues.__getitem__, urls.__getitem__, redis_url, endpoint), queues, urls
@@ -331,7 +344,7 @@ class LiveRun:
                 raise sender.failure
         if network.failures:
             raise EnvironmentFailed(network.failures[0])
-        inventory = sqs.inventory()
+        inventory = sqs.inventory() | ({} if self._tap is None else self._tap.inventory())
         return all(not sum(inventory.get(name, {}).values()) for name in self.scenario.sources)
 
     def _fetch(self) -> None:
@@ -368,6 +381,9 @@ class LiveRun:
         inventory: dict[str, dict[str, int]] = {}
         if self._sqs is not None and self._sqs.alive:
             inventory = self._sqs.inventory()
+            if self._tap is not None:
+                inventory = inventory | self._tap.inventory()
+                self._tap.finish()
             self._sqs.finish(inventory)
             self._fetch()
             state = self._sqs.fault_state()

@@ -186,6 +186,7 @@ class LiveRedis:
             port = free.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
         command = [found, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command += ["--repl-diskless-sync-delay", "0"]  # who follows it (redis_tap) need not wait for others
         self.child = Child("redis-server", guarded(command), ready=_pinger(self.address))
 
     def stop(self) -> None:

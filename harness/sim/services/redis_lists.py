@@ -49,6 +49,7 @@ class ListWatch:
         self._places: dict[_Key, _Place | None] = {}
         self._content: dict[_Key, list[bytes]] = {}
         self._held: dict[tuple[str, bytes], _Held] = {}
+        self._elements: dict[tuple[str, bytes], bytes] = {}  # from which an identity was first taken
 
     # -- what is where
 
@@ -77,7 +78,12 @@ class ListWatch:
         if value is None or isinstance(value, (bytes, int)):
             return []
         members = value if isinstance(value, list) else sorted(_names(value))
-        return list(members) if queue.identity is None else [queue.identity(member) for member in members]
+        if queue.identity is None:
+            return list(members)
+        identities = [queue.identity(member) for member in members]
+        for identity, member in zip(identities, members, strict=True):
+            self._elements.setdefault((queue.name, identity), member)
+        return identities
 
     def _counts(self, queue: RedisList, identity: bytes) -> tuple[int, int]:
         """How many of *identity* wait and are in flight; one that stands in the keys of two stages is one."""
@@ -175,7 +181,7 @@ class ListWatch:
             fields: dict[bytes, Any] = {} if item is None else item.value.getall()
             if identity in fields:
                 return bytes(fields[identity])
-        return identity
+        return self._elements.get((queue.name, identity), identity)
 
     def _where(self, queue: RedisList, identity: bytes) -> str:
         """The key in which *identity* is in flight."""
@@ -190,6 +196,7 @@ class ListWatch:
             held = self._held.get((name, identity))
             if held is not None and not held.waiting and not held.in_flight:
                 del self._held[name, identity]
+                self._elements.pop((name, identity), None)
 
     # -- at the end
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness import Fault, effects
+from harness import Fault, RedisList, effects
 from harness.cli.live_options import live_options_given
 from harness.environments.live.options import LiveOptions
 from harness.environments.live.run import check_plan, check_scenario
@@ -53,6 +53,15 @@ def test_faults_of_every_live_layer_are_taken() -> None:
             ]
         )
     )
+
+
+def test_a_live_workload_does_not_send_to_redis() -> None:
+    """A process of the scenario does, with the library that reads the queue."""
+    jobs = dataclasses.replace(plain().workloads[0], to="in-redis")
+    sends = dataclasses.replace(plain(), queues=[RedisList("in-redis")], workload=jobs)
+    with pytest.raises(ScenarioError, match="let a process send"):
+        check_scenario(sends)
+    check_scenario(dataclasses.replace(sends, workload=dataclasses.replace(jobs, messages=0)))
 
 
 def test_a_scenario_without_a_file_cannot_be_loaded_by_processes() -> None:
