@@ -27,6 +27,7 @@ logger = logging.getLogger("harness.net")
 _REASONS: Final = {status.value: status.phrase for status in http.HTTPStatus}
 _CHUNK: Final = 65_536
 _PAUSE_SECONDS: Final = 0.1
+_OF_UPGRADES: Final = frozenset(("upgrade", "http2-settings"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,10 +277,8 @@ class _Connection:
             self.deadline = self._reactor.now() + self._limits.request_seconds
         self._raw_bytes += len(data)
         try:
-            self._parser.feed_data(data)
+            self._feed(data)
             self._check_size()
-        except httptools.HttpParserUpgrade:
-            self._refuse(400)
         except _RefusedError as error:
             self._refuse(error.status)
         except httptools.HttpParserError as error:
@@ -287,6 +286,23 @@ class _Connection:
             self._refuse(cause.status if isinstance(cause, _RefusedError) else 400)
         if len(self._waiting) >= self._limits.pipelined:
             self._watch()
+
+    def _feed(self, data: bytes) -> None:
+        """Parse. An upgrade of the protocol is ignored, as RFC 9110 (7.8) allows: the request counts as it is.
+
+        The parser takes what follows such a head for the other protocol, and leaves the body: it reads the head again,
+        without the fields that ask. Java's client asks for HTTP/2 in this way by default.
+        """
+        while True:
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                request, self._request = self._current(), None
+                if request.method == "CONNECT":
+                    raise _RefusedError(400) from None
+                self._parser = httptools.HttpRequestParser(self)
+                data = _plain_head(request) + data[upgrade.args[0] :]
 
     def _client_has_ended(self) -> None:
         if (self._waiting or self._out) and self._server.half_close:
@@ -320,7 +336,7 @@ class _Connection:
         length = request.header("content-length")
         if length.isdigit() and int(length) > self._limits.body_bytes:
             raise _RefusedError(413)
-        if request.header("expect").lower() == "100-continue":
+        if request.header("expect").lower() == "100-continue" and not self._parser.should_upgrade():
             self._out += b"HTTP/1.1 100 Continue\r\n\r\n"
             self._flush()
 
@@ -332,6 +348,8 @@ class _Connection:
 
     def on_message_complete(self) -> None:
         request = self._current()
+        if self._parser.should_upgrade():
+            return
         request.body = b"".join(self._body)
         self._body = []
         self._request = None
@@ -438,6 +456,17 @@ class _Connection:
         else:
             self._reactor.forget(self._fd)
         self._mask = mask
+
+
+def _plain_head(request: Request) -> bytes:
+    """The head of *request* without the fields that ask for another protocol."""
+    lines = [f"{request.method} {request.target} HTTP/{request.version}"]
+    for name, value in request.headers:
+        if name == "connection":
+            value = ", ".join(one for one in value.split(",") if one.strip().lower() not in _OF_UPGRADES)
+        if name not in _OF_UPGRADES and (value or name != "connection"):
+            lines.append(f"{name}: {value}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 class _Exchange:

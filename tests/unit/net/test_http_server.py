@@ -210,3 +210,34 @@ def test_a_header_without_an_end(served: Served, head: bytes) -> None:
     with socket.create_connection((served.server.host, served.server.port), timeout=5) as client:
         client.sendall(head + b"x" * 300_000)
         assert client.recv(100).startswith(b"HTTP/1.1 431")
+
+
+_UPGRADE = b"Connection: keep-alive, Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIA\r\n"
+
+
+@pytest.mark.parametrize("expected", [b"", b"Expect: 100-continue\r\n"])
+def test_an_upgrade_of_the_protocol_is_ignored(served: Served, expected: bytes) -> None:
+    """Java's client asks for HTTP/2 with each request: each is answered once, body and all, and stays connected."""
+    head = b"POST /a HTTP/1.1\r\nHost: x\r\n" + _UPGRADE + expected
+    whole = head + b"Content-Length: 4\r\n\r\nbody" + b"GET /b HTTP/1.1\r\n" + _UPGRADE + b"\r\n"
+    chunked = (
+        head + b"Transfer-Encoding: chunked\r\n\r\n4\r\nmore\r\n0\r\n\r\nGET /c HTTP/1.1\r\nConnection: close\r\n\r\n"
+    )
+    with served.connect() as client:
+        for part in (whole[:-60], whole[-60:], chunked[:-70], chunked[-70:]):
+            client.sendall(part)
+        answer = read_all(client)
+    bodies = [part.partition(b"\r\n\r\n")[2] for part in answer.split(b"HTTP/1.1 200 OK")[1:]]
+    found = [body.removesuffix(b"HTTP/1.1 100 Continue\r\n\r\n") for body in bodies]
+    assert found == [b"POST /a body", b"GET /b ", b"POST /a more", b"GET /c "]
+    assert answer.count(b"100 Continue") == (2 if expected else 0)
+    assert answer.count(b"HTTP/1.1 400") == 0
+
+
+def test_a_tunnel_is_refused(served: Served) -> None:
+    """CONNECT is answered once, with 400, and the connection ends."""
+    with served.connect() as client:
+        client.sendall(b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\nabc")
+        answer = read_all(client)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
