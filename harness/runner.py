@@ -24,6 +24,7 @@ from harness.errors import ScenarioError, SimulationError, UsageError
 from harness.faults.model import weaken
 from harness.faults.plan import Fault, FaultPlan
 from harness.faults.points import validate
+from harness.faults.watched import Passed
 from harness.history import SCHEMA, VERSION, Event, History, Writer
 from harness.invariants.judge import Judge
 from harness.invariants.recovery import recovery_of
@@ -69,7 +70,8 @@ class Options:
     leaves judging to the caller. *preempt* rewrites the scenario's modules of
     that name so that they give way inside their blocks, at the level
     ``calls`` or ``statements`` (:mod:`harness.sim.preempt`). *witness* is
-    called with each event where it happens, in its actor. A run ends as error after *max_steps* steps
+    called with each event where it happens, in its actor, and *passed* with each passing of a fault point. A run ends
+    as error after *max_steps* steps
     of the kernel, after *max_instant_steps* at one virtual instant, and after
     *watchdog_seconds* of real time without a step. *live* says which servers a live run uses.
     """
@@ -80,6 +82,7 @@ class Options:
     judge: bool = True
     preempt: Level | None = None
     witness: Callable[[Event], None] | None = None
+    passed: Passed | None = None
     max_steps: int = 50_000_000
     max_instant_steps: int = 1_000_000
     watchdog_seconds: float = 10.0
@@ -267,6 +270,7 @@ def _run_simulated(
         max_instant_steps=options.max_instant_steps,
         watchdog_seconds=options.watchdog_seconds,
         preempt=options.preempt,
+        passed=options.passed,
     )
     failure: SimulationError | None = None
     try:

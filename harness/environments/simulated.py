@@ -27,6 +27,7 @@ from harness.environments.workload import Sender
 from harness.errors import Deadlock, Runaway, Stalled
 from harness.faults.engine import FaultEngine
 from harness.faults.plan import FaultPlan
+from harness.faults.watched import Passed, WatchedEngine
 from harness.history import Event, Writer
 from harness.scenario import Queue, Scenario
 from harness.seeds import Seeds
@@ -124,8 +125,9 @@ def latency_model() -> str:
 class SimulatedRun:
     """One run of one scenario: build it, ``execute()``, then always ``close()``.
 
-    *step* is called with each event (the judge); *until* says after each
-    event whether the run may stop early.
+    *step* is called with each event (the judge); *enough* says after each
+    event whether the run may stop early; *passed* is told of every passing of
+    a fault point.
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class SimulatedRun:
         max_instant_steps: int = 1_000_000,
         watchdog_seconds: float = 10.0,
         preempt: Level | None = None,
+        passed: Passed | None = None,
     ) -> None:
         self.scenario = scenario
         self.plan = plan
@@ -158,7 +161,8 @@ class SimulatedRun:
         self.record = record = HistoryRecorder(kernel, writer=writer)
         record.step = step if enough is None else self._stopping(step, enough)
         self._actions = SimulatedActions(kernel, record)
-        self.engine = engine = FaultEngine(plan, seeds, kernel, record, self._actions)
+        make = FaultEngine if passed is None else functools.partial(WatchedEngine, passed)
+        self.engine = engine = make(plan, seeds, kernel, record, self._actions)
         self.world = made = world.World(kernel, engine, record)
         self.elsewhere = made.elsewhere = MotoServices(made, seeds)
         self.sqs = self._make_services(seeds)

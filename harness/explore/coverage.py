@@ -5,43 +5,60 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-__all__ = ["Feature", "features"]
+__all__ = ["Feature", "State", "features"]
 
 #: (point with its side, kind, abstract state).
 Feature: TypeAlias = tuple[str, str, str]
 
 
-def features(events: Iterable[Mapping[str, Any]]) -> list[Feature]:
-    """Fault point x kind x abstract state of every strike, each once, in order of appearance.
+class State:
+    """The abstract state of a system, kept event by event.
 
-    The state: the receive count of the last delivery, the attempt of the last
+    It is the receive count of the last delivery, the attempt of the last
     retry, the state of the last breaker that changed, and the backlog (none,
     one, many): what was sent and not acknowledged, moved or expired.
     """
-    receives = 0
-    attempt = 0
-    breaker = "-"
-    backlog = 0
-    found: dict[Feature, None] = {}
-    for event in events:
+
+    def __init__(self) -> None:
+        self._receives = 0
+        self._attempt = 0
+        self._breaker = "-"
+        self._backlog = 0
+
+    def step(self, event: Mapping[str, Any]) -> None:
+        """Take one more event in."""
         kind = event["kind"]
         if kind == "send":
-            backlog += 1
+            self._backlog += 1
         elif kind == "receive":
-            receives = event["receive_count"]
+            self._receives = event["receive_count"]
         elif kind == "delete":
-            backlog -= bool(event["found"])
+            self._backlog -= bool(event["found"])
         elif kind in ("message.lost", "expire"):
-            backlog -= 1
+            self._backlog -= 1
         elif kind == "retry.attempt":
-            attempt = event["attempt"]
+            self._attempt = event["attempt"]
         elif kind == "retry.end":
-            attempt = 0
+            self._attempt = 0
         elif kind == "breaker.transition":
-            breaker = event["to"]
-        elif kind == "fault.strike":
-            state = f"receives {_few(receives)}, attempt {_few(attempt)}, breaker {breaker}, backlog {_some(backlog)}"
-            found[event["point"], event["fault_kind"], state] = None
+            self._breaker = event["to"]
+
+    def __str__(self) -> str:
+        return (
+            f"receives {_few(self._receives)}, attempt {_few(self._attempt)}, breaker {self._breaker}, "
+            f"backlog {_some(self._backlog)}"
+        )
+
+
+def features(events: Iterable[Mapping[str, Any]]) -> list[Feature]:
+    """Fault point x kind x abstract state of every strike, each once, in order of appearance."""
+    state = State()
+    found: dict[Feature, None] = {}
+    for event in events:
+        if event["kind"] == "fault.strike":
+            found[event["point"], event["fault_kind"], str(state)] = None
+        else:
+            state.step(event)
     return list(found)
 
 

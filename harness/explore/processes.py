@@ -6,6 +6,7 @@ process pool can call it by name.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import sys
@@ -19,12 +20,15 @@ from harness.errors import UsageError
 from harness.loading import load
 from harness.scenario import Scenario
 
-__all__ = ["perform", "processes"]
+__all__ = ["perform", "processes", "tidy"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _scenario: Scenario | None = None
+
+_COLLECT_EVERY = 256  # runs
+_untidy = 0
 
 
 def processes(scenario: Scenario, jobs: int, *, alone: bool, remedy: str) -> ProcessPoolExecutor:
@@ -47,8 +51,22 @@ def processes(scenario: Scenario, jobs: int, *, alone: bool, remedy: str) -> Pro
 def perform(task: tuple[Callable[[Scenario, T], R], T]) -> R:
     """In a process of the pool: what the task's function returns for the scenario and the task's argument."""
     assert _scenario is not None
+    tidy()
     function, argument = task
     return function(_scenario, argument)
+
+
+def tidy() -> None:
+    """Between two runs of very many: collect what old runs have left in cycles, now and then.
+
+    A run keeps the collector off and looks at the youngest objects only when it ends; what outlives that is never
+    looked at again where one run follows the other.
+    """
+    global _untidy
+    _untidy += 1
+    if _untidy >= _COLLECT_EVERY:
+        _untidy = 0
+        gc.collect()
 
 
 def _prepare(file: str, name: str, path: list[str]) -> None:

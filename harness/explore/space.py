@@ -11,7 +11,7 @@ from harness.faults import points
 from harness.faults.kinds import SIDES, Kind, for_layer
 from harness.faults.plan import Fault
 
-__all__ = ["PARAMETERS", "Choice", "choices", "passings"]
+__all__ = ["PARAMETERS", "Choice", "choices", "is_passed", "passings"]
 
 #: Parameters where a kind's own default would say nothing about recovery, or too much: a crash without a restart
 #: leaves nobody to recover; a pause is longer than the usual visibility timeout.
@@ -46,12 +46,17 @@ class Choice:
         return f"{points.point_name(self.point, self.side)} {self.kind}"
 
 
+def is_passed(point: str) -> bool:
+    """Whether the code under test passes *point*; a workload, a process, a clock, a network are struck otherwise."""
+    return point.partition(".")[0] not in _NOT_PASSED
+
+
 def passings(table: Mapping[str, Mapping[str, int]]) -> dict[tuple[str, str], int]:
     """How often each (point, side) was passed, from a run's table of points."""
     found: dict[tuple[str, str], int] = {}
     for name, counts in table.items():
         point, side = points.split_point(name)
-        if counts["passed"] and point.partition(".")[0] not in _NOT_PASSED:
+        if counts["passed"] and is_passed(point):
             found[point, side] = counts["passed"]
     return found
 
