@@ -120,9 +120,11 @@ def check() -> None:
 _flag = "_harness_own"
 _installations = 0
 
-#: Modules whose handlers do nothing that a caller could see on a call without an error.
+#: Modules whose handlers do nothing that a caller could see on a call without an error. Powertools' own adds its name
+#: to the User-Agent header of every client once any part of it is imported.
 _OWN = frozenset(
     {
+        "aws_lambda_powertools.shared.user_agent",
         "boto3.utils",
         "botocore.docs.utils",
         "botocore.handlers",

@@ -415,6 +415,19 @@ def test_caller_may_change_what_it_got(run: Run) -> None:
     run.go(main)
 
 
+def test_taken_where_powertools_is_imported(run: Run, sends: list[str]) -> None:
+    """The handler that Powertools adds to every client only names it in a header: the short cut is taken all the same."""
+    user_agent = pytest.importorskip("aws_lambda_powertools.shared.user_agent")
+
+    def main() -> None:
+        sqs = client()
+        sqs.meta.events.register("request-created", user_agent._create_feature_function("no-op"))
+        sqs.send_message(QueueUrl="q", MessageBody="1")
+
+    run.go(main)
+    assert sends == []
+
+
 def test_taken_where_moto_is_imported(run: Run, sends: list[str]) -> None:
     """Moto's handler, which it adds to every client for the time of its mocks, costs no short cut while none is on."""
     import moto.core.models
