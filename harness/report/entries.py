@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from harness.history import Event, Header
+from harness.report.outage import outage
 from harness.report.palette import VERDICT_SIGNS
 from harness.report.words import fault_in_words
 
@@ -69,7 +70,7 @@ def one_line(entry: Entry) -> str:
 
 
 def with_history(entry: Entry, header: Header, events: Sequence[Event]) -> dict[str, Any]:
-    """*entry* with ``plan`` (in words), ``system`` and the text of each event that is evidence."""
+    """*entry* with ``plan`` (in words), ``outage``, ``fault_classes`` and the text of each event that is evidence."""
     plan = header.get("plan") or {}
     wanted = {n for one in entry.get("invariants") or () for n in one["evidence"][:_EVIDENCE_SHOWN]}
     texts = {n: event_in_words(events[n - 1]) for n in wanted if 0 < n <= len(events)}
@@ -81,8 +82,11 @@ def with_history(entry: Entry, header: Header, events: Sequence[Event]) -> dict[
         }
         for one in entry.get("invariants") or ()
     ]
+    seen = outage(header, events)
     return {
         **entry,
+        "outage": seen.to_json(),
+        "fault_classes": dict(seen.classes),
         "invariants": invariants,
         "plan": [fault_in_words(fault) for fault in plan.get("faults") or ()],
         "weakened": list(header.get("weakened") or ()),

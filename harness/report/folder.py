@@ -3,8 +3,8 @@
 ::
 
     reports/latest/
-        index.html  results.json  junit.xml
-        <scenario>/history.jsonl  timeline.png  timeline-dark.png
+        index.html  results.json  summary.md  junit.xml
+        <scenario>/history.jsonl  timeline.png  timeline.svg
 """
 
 from __future__ import annotations
@@ -13,35 +13,44 @@ import contextlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
 from harness.history import Event, Header
-from harness.report import index, json_result, junit
+from harness.report import index, json_result, junit, markdown, picture
+from harness.report.changes import changes
+from harness.report.embed import pack
 from harness.report.entries import Entry, evidence, with_history
-from harness.report.palette import DARK, LIGHT
+from harness.report.index import slug
+from harness.report.palette import LIGHT
 from harness.report.timeline import Caption, render
 
-__all__ = ["ReportFolder", "draw"]
+__all__ = ["Before", "ReportFolder", "draw"]
 
 _MARK = "results.json"
-_OURS = frozenset({"index.html", "results.json", "junit.xml"})
-_SCENARIO_FILES = frozenset({"history.jsonl", "timeline.png", "timeline-dark.png"})
+_OURS = frozenset({"index.html", "results.json", "summary.md", "junit.xml"})
+#: Those of older reports too, which a new one may replace.
+_SCENARIO_FILES = frozenset({"history.jsonl", "timeline.png", "timeline.svg", "timeline-dark.png"})
 
 
-def draw(folder: Path, entry: Entry, header: Header, events: Sequence[Event]) -> dict[str, Any]:
-    """Draw the run's timeline into *folder*/<scenario>; returns the entry with what pages need beside its JSON."""
+def draw(folder: Path, entry: Entry, header: Header, events: Sequence[Event], *, subfolder: str = "") -> dict[str, Any]:
+    """Draw the run's timeline into *folder*/<scenario>; returns the entry with what pages need beside its JSON.
+
+    *subfolder* is another name for the run's own folder, where several runs have one name.
+    """
     full = with_history(entry, header, events)
     if not events:
         return full
-    name = str(entry["name"])
+    name = subfolder or str(entry["name"])
     place = folder / name
     place.mkdir(parents=True, exist_ok=True)
     live = entry.get("backend") == "live"
     model = header.get("latency_model")
     caption = Caption(
-        title=name,
+        title=str(entry["name"]),
         verdict=str(entry["verdict"]),
         details=f"seed {entry.get('seed')}, {entry.get('backend')}",
         messages=entry.get("messages"),
@@ -51,9 +60,16 @@ def draw(folder: Path, entry: Entry, header: Header, events: Sequence[Event]) ->
         else f"virtual time since the start{f', latency model {model}' if model else ''}",
         evidence=evidence(entry),
     )
-    for field, theme, file in (("timeline", LIGHT, "timeline.png"), ("timeline_dark", DARK, "timeline-dark.png")):
-        (place / file).write_bytes(render(header, events, caption, theme=theme))
-        full[field] = f"{name}/{file}"
+    drawing = picture.draw(header, events, caption)
+    (place / "timeline.png").write_bytes(render(header, events, caption, theme=LIGHT))
+    (place / "timeline.svg").write_text(picture.for_file(drawing), encoding="utf-8")
+    full |= {
+        "id": slug(name),
+        "timeline": f"{name}/timeline.png",
+        "timeline_svg": f"{name}/timeline.svg",
+        "svg": picture.for_page(drawing, f"{slug(name)}-"),
+        "packed": pack(full, header, events),
+    }
     if entry.get("history"):
         full["history_link"] = f"{name}/history.jsonl"
     return full
@@ -90,18 +106,53 @@ class ReportFolder:
         return self.place / path.relative_to(self.work)
 
     def publish(
-        self, entries: Sequence[Entry], *, facts: Mapping[str, str] | None = None, allow_inconclusive: bool = False
+        self,
+        entries: Sequence[Entry],
+        *,
+        facts: Mapping[str, str] | None = None,
+        allow_inconclusive: bool = False,
+        before: Before | None = None,
+        plots: Sequence[Mapping[str, str]] = (),
     ) -> Path:
-        """Write the pages and move everything into place; returns the index page's path."""
+        """Write the pages and move everything into place; returns the index page's path.
+
+        The page says what changed since *before*; by default since the report that it replaces.
+        """
+        before = before or _last(self.place)
+        differences = None if before is None else changes(before.entries, entries)
+        page = index.render(entries, facts=facts, changes=differences, since=before.name if before else "", plots=plots)
         (self.work / "results.json").write_bytes(json_result.dumps(entries))
+        (self.work / "summary.md").write_text(markdown.summary(entries, differences), encoding="utf-8")
         (self.work / "junit.xml").write_bytes(junit.dumps(entries, allow_inconclusive=allow_inconclusive))
-        (self.work / "index.html").write_text(index.render(entries, facts=facts), encoding="utf-8")
+        (self.work / "index.html").write_text(page, encoding="utf-8")
         old = self.work.with_suffix(".old")
         with contextlib.suppress(FileNotFoundError):
             self.place.rename(old)
         self.work.rename(self.place)
         shutil.rmtree(old, ignore_errors=True)
         return self.place / "index.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """An earlier report: what it is called and its entries."""
+
+    name: str
+    entries: Sequence[Entry]
+
+
+def _last(place: Path) -> Before | None:
+    """The report that is at *place* now; ``None`` where there is none that can be read."""
+    import orjson
+
+    file = place / _MARK
+    try:
+        found = orjson.loads(file.read_bytes())["scenarios"]
+        made = datetime.fromtimestamp(file.stat().st_mtime).astimezone()
+        entries = [entry for entry in found if {"name", "verdict"} <= entry.keys()]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return Before(f"the report of {made:%Y-%m-%d %H:%M}", entries) if entries else None
 
 
 def _check(place: Path) -> None:

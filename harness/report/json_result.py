@@ -24,7 +24,17 @@ _FIELDS = (
     "invariants",
 )
 #: Written where there is something to say.
-_OPTIONAL = ("reason", "objectives", "weakened", "unstruck", "notes", "sentence", "command")
+_OPTIONAL = (
+    "reason",
+    "objectives",
+    "weakened",
+    "unstruck",
+    "notes",
+    "sentence",
+    "command",
+    "outage",
+    "fault_classes",
+)
 _INVARIANT = ("name", "verdict", "detail", "evidence")
 
 

@@ -14,7 +14,18 @@ from typing import Any
 
 from harness.history import Event, Header
 
-__all__ = ["VIOLATED", "BreakerBand", "FaultLane", "Mark", "Rates", "Series", "Span", "nice_width", "read_series"]
+__all__ = [
+    "VIOLATED",
+    "BreakerBand",
+    "FaultLane",
+    "Mark",
+    "Rates",
+    "Series",
+    "Span",
+    "fault_lanes",
+    "nice_width",
+    "read_series",
+]
 
 _NICE_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _RATE_BINS = 240
@@ -354,7 +365,7 @@ class _Reader:
         self._marks: list[Mark] = []
         self._down: dict[str, int] = {}  # process -> its crash in _marks, until it runs again
         self._quiet: float | None = None
-        self._faults = _lanes(header, end)
+        self._faults = fault_lanes(header, end)
         self._faults_over: float | None = None
 
     def step(self, event: Event) -> None:
@@ -458,7 +469,8 @@ def _rate_width(header: Header, end: float) -> float:
     return nice_width(min(least, end / 8), 1)
 
 
-def _lanes(header: Header, end: float) -> dict[int, FaultLane]:
+def fault_lanes(header: Header, end: float) -> dict[int, FaultLane]:
+    """The plan's faults by index, each with its window where it has one, within a run of *end* seconds."""
     plan: Mapping[str, Any] = header.get("plan") or {}
     lanes: dict[int, FaultLane] = {}
     for index, fault in enumerate(plan.get("faults") or ()):

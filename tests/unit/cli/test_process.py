@@ -79,7 +79,7 @@ def test_ctrl_c_ends_with_130_and_a_partial_report(
     started.append(process)
     work = project.folder / "reports"
     _until(lambda: any(work.glob(".latest.*/b-long-one/history.jsonl")), process)
-    _until(lambda: any(work.glob(".latest.*/a-quick-one/timeline-dark.png")), process)
+    _until(lambda: any(work.glob(".latest.*/a-quick-one/timeline.svg")), process)
     time.sleep(2)  # from the picture, the last file, to the worker's answer
     children = _children(process.pid)
     assert len(children) == (2 if jobs == "2" else 0)

@@ -24,11 +24,12 @@ def test_a_passed_run_writes_a_whole_report(project: Project, command: Command) 
     names = sorted(str(path.relative_to("reports")) for path in Path("reports").rglob("*") if path.is_file())
     assert names == [
         "latest/calm/history.jsonl",
-        "latest/calm/timeline-dark.png",
         "latest/calm/timeline.png",
+        "latest/calm/timeline.svg",
         "latest/index.html",
         "latest/junit.xml",
         "latest/results.json",
+        "latest/summary.md",
     ]
     (entry,) = json.loads(Path("reports/latest/results.json").read_text())["scenarios"]
     assert (entry["name"], entry["verdict"], entry["seed"]) == ("calm", "passed", 0)

@@ -22,9 +22,10 @@ def test_a_report_is_moved_into_place_whole(tmp_path: Path) -> None:
         page = folder.publish([full])
     assert page == place / "index.html"
     names = sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
-    assert names == ["index.html", "junit.xml", "one/timeline-dark.png", "one/timeline.png", "results.json"]
+    drawn = ["one/timeline.png", "one/timeline.svg"]
+    assert names == ["index.html", "junit.xml", *drawn, "results.json", "summary.md"]
     assert [path.name for path in place.parent.iterdir()] == ["latest"]
-    assert 'src="one/timeline.png"' in page.read_text()
+    assert page.read_text().count("<svg") == 1
 
 
 def test_an_older_report_is_replaced(tmp_path: Path) -> None:

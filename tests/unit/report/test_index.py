@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 
-from harness.report.entries import with_history
+from harness.history import Event
+from harness.report.beside import Beside
+from harness.report.embed import pack
+from harness.report.entries import event_in_words, with_history
 from harness.report.index import render
 from tests.unit.report import synthetic
 from tests.unit.report.entries import entry, failed, one_of_each
 
 _EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
-_VOID = {"meta", "img", "source", "br", "link", "hr"}
+_VOID = {"meta", "img", "source", "br", "link", "hr", "input"}
 
 
 class _Balance(HTMLParser):
@@ -71,12 +78,33 @@ def test_everything_that_a_run_brings_in_is_escaped() -> None:
         {**history.header, "latency_model": _EVIL},
         history.events,
     )
-    page = render([{**full, "timeline": f"{_EVIL}/timeline.png"}], title=_EVIL, facts={_EVIL: _EVIL})
+    full |= {"packed": pack(full, history.header, history.events), "beside": _beside(history.events)}
+    plot = {"title": _EVIL, "words": _EVIL, "svg": "<svg></svg>"}
+    page = render([full], title=_EVIL, facts={_EVIL: _EVIL}, since=_EVIL, plots=[plot])
     parsed = _parsed(page)
-    assert "script" not in parsed.tags
-    assert parsed.tags.count("img") == 1
-    assert "<script" not in page
+    assert parsed.tags.count("script") == 2  # the page's own, and the packed events
+    assert "img" not in parsed.tags
+    assert "<script>alert" not in page
     assert page.count("alert(1)") >= 12
+
+
+def _beside(events: Sequence[Event]) -> Beside:
+    row = {"n": 1, "text": event_in_words(events[0])}
+    assert _EVIL in row["text"]
+    return Beside(_EVIL, 0, [(row, row)], 0, [_EVIL])
+
+
+def test_only_the_pages_own_script_may_run() -> None:
+    """The content security policy names the hash of the script that stands in the page, and no other source."""
+    page = render(one_of_each())
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert policy is not None
+    script = page.rpartition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in html.unescape(policy[1])
+    assert policy[1].startswith("default-src ")
+    for unsafe in ("innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "document.write"):
+        assert unsafe not in script
 
 
 def test_evidence_is_shown_as_events() -> None:
@@ -85,7 +113,7 @@ def test_evidence_is_shown_as_events() -> None:
     full = with_history(failed(), history.header, history.events)
     page = render([full])
     event = history.events[39]
-    assert re.search(rf"40\s+{event['t']:.3f} s\s+{event['actor']}\s+{re.escape(str(event['kind']))}", page)
+    assert re.search(rf">40\s+{event['t']:.3f} s\s+{event['actor']}\s+{re.escape(str(event['kind']))}", page)
     assert "dependency.payments answers 503, from 60 s to 120 s" in page
 
 
@@ -100,9 +128,11 @@ def test_long_evidence_is_cut_and_says_so() -> None:
 def test_the_page_needs_no_network() -> None:
     """No address, no script, no style sheet from elsewhere."""
     page = render(one_of_each())
-    assert "http://" not in page
-    assert "https://" not in page
+    assert set(re.findall(r"https?://[^\"'/ ]*/?[^\"' ]*", page)) == {
+        "http://www.w3.org/2000/svg"
+    }  # a name, not a place
     assert "<link" not in page
+    assert "@import" not in page
     assert "prefers-color-scheme: dark" in page
 
 
