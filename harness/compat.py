@@ -21,13 +21,14 @@ __all__ = [
     "check_interpreter",
     "check_threading",
     "current_task",
+    "eager_tasks",
     "environ_data",
     "leak",
     "made_in_c",
     "raw_environ",
     "resumes_task",
     "running_loop",
-    "set_hash",
+    "set_method",
     "sets_of_tasks",
     "swap_environ",
 ]
@@ -111,6 +112,22 @@ def sets_of_tasks() -> list[Any]:
     return [found]
 
 
+def eager_tasks() -> set[Any]:
+    """The set in which asyncio keeps the tasks whose first step runs as they are made; C code holds it too."""
+    from asyncio import tasks
+
+    found: set[Any] = getattr(tasks, "_eager_tasks", set())  # CPython 3.11 makes no such tasks
+    return found
+
+
+def task_name_counter() -> Callable[[], int]:
+    """What counts the tasks of asyncio's class in Python, for their names."""
+    from asyncio import tasks
+
+    count: Callable[[], int] = getattr(tasks, "_task_name_counter")  # noqa: B009  (private)
+    return count
+
+
 def made_in_c(kind: type) -> bool:
     """Whether C code makes part of *kind*: an event loop of that sort waits where no shim sees it."""
     heap_type = 1 << 9  # Py_TPFLAGS_HEAPTYPE: what a class statement makes
@@ -127,49 +144,93 @@ def resumes_task(callback: Any) -> bool:
     return type(callback).__name__ == _STEP or getattr(callback, "__name__", "") in _STEPS
 
 
-#: Where the pointer to a type's hash function stands in it: after ob_refcnt, ob_type, ob_size, tp_name,
-#: tp_basicsize, tp_itemsize, tp_dealloc, tp_vectorcall_offset, tp_getattr, tp_setattr, tp_as_async, tp_repr,
-#: tp_as_number, tp_as_sequence and tp_as_mapping (Include/cpython/object.h of 3.11 to 3.13).
-_HASH_SLOT = 15
+#: Where the pointer to a function of a type stands in it, in words (Include/cpython/object.h of 3.11 to 3.13): for
+#: the hash after ob_refcnt, ob_type, ob_size, tp_name, tp_basicsize, tp_itemsize, tp_dealloc, tp_vectorcall_offset,
+#: tp_getattr, tp_setattr, tp_as_async, tp_repr, tp_as_number, tp_as_sequence and tp_as_mapping; for the initialiser
+#: after tp_hash and 21 more, of which tp_dictoffset is the last.
+_SLOTS = {"__hash__": 15, "__init__": 37}
 
 
-def set_hash(kinds: tuple[type, ...], function: Callable[[Any], int]) -> Callable[[], None]:
-    """Let instances of types that C made hash by *function*; returns what puts their own hash back.
+def set_method(kinds: tuple[type, ...], name: str, function: Callable[..., Any]) -> Callable[[], None]:
+    """Put *function* in the place of a method of types that C made; returns what puts their own back.
+
+    Args:
+        kinds: Types that C made, and that have the same method *name*.
+        name: ``__hash__``, ``__init__``, or a method that the interpreter calls by name alone.
+        function: What takes its place; it is called with the instance first.
 
     Raises:
-        EnvironmentFailed: this interpreter keeps the hash elsewhere.
+        EnvironmentFailed: this interpreter keeps the method elsewhere.
     """
-    import ctypes
     import gc
 
-    class Hashed:
-        def __hash__(self) -> int:
-            return 0
+    slots = _Slots(kinds, name) if name in _SLOTS else None
+    own = [(kind, gc.get_referents(kind.__dict__)[0], kind.__dict__.get(name)) for kind in kinds]
 
-    def slot(kind: type) -> Any:
-        return ctypes.c_void_p.from_address(id(kind) + _HASH_SLOT * ctypes.sizeof(ctypes.c_void_p))
-
-    plain, by_method = slot(object).value, slot(Hashed).value
-    family: list[type] = []
-    for kind in kinds:
-        heirs: list[type] = kind.__subclasses__()
-        family += [kind, *(heir for heir in heirs if slot(heir).value == plain)]
-    if slot(int).value == plain or any(slot(kind).value != plain for kind in kinds):
-        raise EnvironmentFailed(f"harness.sim cannot serve Python {sys.version.split()[0]}: asyncio's tasks hash anew")
-    for kind in kinds:
-        gc.get_referents(kind.__dict__)[0]["__hash__"] = function
-    for kind in dict.fromkeys(family):
-        slot(kind).value = by_method
-        ctypes.pythonapi.PyType_Modified(ctypes.py_object(kind))
-
-    def undo() -> None:
+    def put(methods: list[Any], pointer: int | None) -> None:
+        for (_, names, _), method in zip(own, methods, strict=True):
+            names.pop(name, None) if method is None else names.update({name: method})
+        if slots is not None:
+            slots.write(pointer)
         for kind in kinds:
-            gc.get_referents(kind.__dict__)[0].pop("__hash__", None)
-        for kind in dict.fromkeys(family):
-            slot(kind).value = plain
-            ctypes.pythonapi.PyType_Modified(ctypes.py_object(kind))
+            _modified(kind)
 
-    return undo
+    put([function] * len(kinds), slots.by_method if slots is not None else None)
+    return lambda: put([method for _, _, method in own], slots.own if slots is not None else None)
+
+
+class _Slots:
+    """Where types of one method, and those that inherit it, keep the pointer to it.
+
+    Raises:
+        EnvironmentFailed: not where this interpreter is thought to keep it.
+    """
+
+    def __init__(self, kinds: tuple[type, ...], name: str) -> None:
+        class Plain:
+            pass
+
+        class Methodical:
+            def __init__(self) -> None:
+                self.number = 0
+
+            def __hash__(self) -> int:
+                return self.number
+
+        self._place = _SLOTS[name]
+        self.own, self.by_method = self._read(kinds[0]), self._read(Methodical)
+        known = self._read(Plain) == self._read(object) and len({self._read(int), self.own, self.by_method}) == 3
+        if not known or any(self._read(kind) != self.own for kind in kinds):
+            raise EnvironmentFailed(
+                f"harness.sim cannot serve Python {sys.version.split()[0]}: "
+                f"{kinds[0].__name__}.{name} is not in its place"
+            )
+        self._family: list[type] = []
+        for kind in kinds:
+            heirs: list[type] = kind.__subclasses__()
+            self._family += [kind, *(heir for heir in heirs if self._read(heir) == self.own)]
+
+    def _at(self, kind: type) -> Any:
+        import ctypes
+
+        return ctypes.c_void_p.from_address(id(kind) + self._place * ctypes.sizeof(ctypes.c_void_p))
+
+    def _read(self, kind: type) -> int | None:
+        pointer: int | None = self._at(kind).value
+        return pointer
+
+    def write(self, pointer: int | None) -> None:
+        """Let the family have the method behind *pointer*."""
+        for kind in dict.fromkeys(self._family):
+            self._at(kind).value = pointer
+            _modified(kind)
+
+
+def _modified(kind: type) -> None:
+    """Tell the interpreter that what it remembers of a type is out of date."""
+    import ctypes
+
+    ctypes.pythonapi.PyType_Modified(ctypes.py_object(kind))
 
 
 def environ_data(environ: Mapping[str, str]) -> dict[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import subprocess
 import sys
@@ -82,3 +83,29 @@ def test_environ_is_swapped_and_given_back() -> None:
     finally:
         compat.swap_environ(real)
     assert dict(os.environ) == before
+
+
+def test_a_method_of_a_type_of_c_is_replaced_and_put_back() -> None:
+    """Instances begin by the function, heirs' too; afterwards the type has its own method again, the same object."""
+
+    class Heir(collections.deque[int]):
+        pass
+
+    before = collections.deque.__dict__["__init__"]
+    restore = compat.set_method((collections.deque,), "__init__", lambda self, items: before(self, [*items, 7]))
+    try:
+        assert [list(collections.deque([1])), list(Heir([2]))] == [[1, 7], [2, 7]]
+    finally:
+        restore()
+    assert collections.deque.__dict__["__init__"] is before
+    assert [list(collections.deque([1])), list(Heir([2]))] == [[1], [2]]
+
+
+def test_an_interpreter_that_keeps_a_method_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written where the pointer is not known to be; the sentence names type, method and version."""
+    version = sys.version.split()[0]
+    for place in (16, 36):  # tp_call, tp_dictoffset
+        monkeypatch.setattr(compat, "_SLOTS", {"__init__": place})
+        with pytest.raises(EnvironmentFailed, match=rf"Python {version}: deque\.__init__ is not in its place"):
+            compat.set_method((collections.deque,), "__init__", lambda self: None)
+    assert list(collections.deque([1])) == [1]

@@ -8,7 +8,8 @@ patched makes one run the same as the next:
   in the ready queue are brought into an order of the scheduler's choice.
   Plain callbacks keep theirs, as the documentation of ``call_soon`` promises;
   asyncio's transports rely on it.
-* **Names.** Tasks are called ``Task-N``, N counting for each process.
+* **Names.** Tasks are called ``Task-N``, N counting for each process; however they are made, for libraries call
+  ``asyncio.Task`` themselves.
 * **Hashes.** Tasks and futures hash by order of creation: asyncio keeps them
   in sets, so that the order of a cancellation would follow their addresses.
 * **State.** The event loop policy, what it keeps for each thread, and the
@@ -24,6 +25,7 @@ import asyncio
 import asyncio.base_events
 import asyncio.events
 import asyncio.selector_events
+import asyncio.tasks
 import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -42,6 +44,7 @@ _base: Any = asyncio.base_events.BaseEventLoop
 _selector_loop: Any = asyncio.selector_events.BaseSelectorEventLoop
 _policies: Any = asyncio.events.BaseDefaultEventLoopPolicy
 _events: Any = asyncio.events
+_tasks: Any = asyncio.tasks
 _get_running_loop, _set_running_loop = compat.running_loop()
 
 
@@ -89,20 +92,6 @@ def _is_step(handle: Any) -> bool:
     """Whether *handle* resumes a task. A task's other methods may be scheduled too: ``call_soon(task.cancel)``."""
     callback = handle._callback
     return isinstance(getattr(callback, "__self__", None), asyncio.Task) and compat.resumes_task(callback)
-
-
-def _create_task(self: Any, coro: Any, *, _original: Callable[..., Any] = _base.create_task, **options: Any) -> Any:
-    run = world.current()
-    actor = run.kernel.current if run is not None else None
-    if actor is None or options.get("name") is not None:
-        return _original(self, coro, **options)
-    name = f"Task-{actor.process.count('task') + 1}"
-    if self._task_factory is None:
-        return _original(self, coro, **{**options, "name": name})
-    task = _original(self, coro, **options)
-    if isinstance(task, asyncio.Task) and task.get_name().startswith("Task-"):
-        task.set_name(name)
-    return task
 
 
 _sleep = asyncio.sleep
@@ -164,6 +153,38 @@ def _call_exception_handler(
         _original(self, context)
 
 
+# -- names ----------------------------------------------------------------------------------------
+
+
+def _next_name() -> str | None:
+    """The name of the next task of the process that acts; ``None`` outside of a run."""
+    run = world.current()
+    actor = run.kernel.current if run is not None else None
+    return None if actor is None else f"Task-{actor.process.count('task') + 1}"
+
+
+_init: Callable[..., None] = asyncio.Task.__init__
+_set_name = asyncio.Task.set_name
+_count: Callable[[], int] = compat.task_name_counter()
+
+
+def _init_task(self: Any, coro: Any, *, name: Any = None, **options: Any) -> None:
+    _init(self, coro, name=_next_name() if name is None else name, **options)
+
+
+def _set_task_name(self: Any, name: object, /) -> None:
+    """``Task.set_name``. CPython 3.13.0's ``create_task`` sets ``None`` on what a factory made without a name."""
+    if name is None and inside_actor():
+        return
+    _set_name(self, name)
+
+
+def _count_tasks() -> int:
+    """The number in the name of a task that Python code made: asyncio's own class, where its C module is not used."""
+    name = _next_name()
+    return _count() if name is None else int(name.removeprefix("Task-"))
+
+
 # -- hashes ---------------------------------------------------------------------------------------
 
 #: The hash of each task and future that was hashed in a run, by address; dropped with the object.
@@ -187,21 +208,20 @@ def _hash(self: Any) -> int:
     return number
 
 
-_restore_hashes: Callable[[], None] | None = None
+_restore: list[Callable[[], None]] = []
 
 
 def attach() -> None:
-    """Let tasks and futures hash by order of creation. They are C types: see ``compat.set_hash``."""
-    global _restore_hashes
-    _restore_hashes = compat.set_hash((asyncio.Future, asyncio.Task), _hash)
+    """Let tasks and futures hash, and be named, by order of creation. They are C types: see ``compat.set_method``."""
+    _restore.append(compat.set_method((asyncio.Future, asyncio.Task), "__hash__", _hash))
+    _restore.append(compat.set_method((asyncio.Task,), "__init__", _init_task))
+    _restore.append(compat.set_method((asyncio.Task,), "set_name", _set_task_name))
 
 
 def detach() -> None:
-    """Give both types their own hash back."""
-    global _restore_hashes
-    if _restore_hashes is not None:
-        _restore_hashes()
-        _restore_hashes = None
+    """Give the types what is their own back."""
+    while _restore:
+        _restore.pop()()
 
 
 # -- a run's beginning and end --------------------------------------------------------------------
@@ -224,6 +244,8 @@ def begin_step(kernel: Kernel) -> None:
     _before["tasks"] = [(tasks, tasks.data) for tasks in compat.sets_of_tasks()]
     for tasks, _ in _before["tasks"]:
         tasks.data = set()
+    _before["eager"] = set(compat.eager_tasks())
+    compat.eager_tasks().clear()
     _before["loops"] = [kind for kind in _loops_in_c() if "__new__" not in vars(kind)]
     for kind in _before["loops"]:
         kind.__new__ = _new_loop_in_c
@@ -232,6 +254,8 @@ def begin_step(kernel: Kernel) -> None:
 def close_step(kernel: Kernel) -> None:
     """Close what the run left of its tasks and loops, and give policy and set of tasks back."""
     left = [task for tasks, _ in _before["tasks"] for task in list(tasks) if not task.done()]
+    eager = compat.eager_tasks()
+    left += eager  # of actors that are parked in a first step
     left.sort(key=hash)
     with ending.silence(), kernel._watchdog:
         for task in left:
@@ -243,6 +267,8 @@ def close_step(kernel: Kernel) -> None:
             _close(kernel, None, loop)
     for tasks, data in _before["tasks"]:
         tasks.data = data
+    eager.clear()
+    eager.update(_before["eager"])
     for kind in _before["loops"]:
         del kind.__new__
     _events._event_loop_policy = _before["policy"]
@@ -279,7 +305,7 @@ def attributes() -> list[tuple[Any, str, object]]:
     """Names to be set: (owner, name, shim)."""
     return [
         (_selector_loop, "__init__", _init_loop),
-        (_base, "create_task", _create_task),
+        (_tasks, "_task_name_counter", _count_tasks),
         (_base, "call_exception_handler", _call_exception_handler),
         (_policies, "_Local", _PolicyLocal),
     ]

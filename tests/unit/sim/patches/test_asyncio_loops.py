@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from harness import compat
 from harness.errors import Deadlock, RealWorld, Runaway
 from tests.unit.sim.simulate import answer, kernel, needs_shims, simulate
 
@@ -301,6 +302,94 @@ def test_names_count_for_each_process() -> None:
     simulate(lambda: found.append(main()), lambda: found.append(main()))
     assert found == [["Task-1", "Task-2", "Task-3", "mine"]] * 2
     assert answer(main) == found[0]
+
+
+def test_tasks_made_without_create_task_count_too() -> None:
+    """asyncio.Task itself, a subclass of it and the class written in Python: numbered as all, run after run."""
+
+    class Mine(asyncio.Task):  # type: ignore[type-arg]
+        pass
+
+    class Owned(asyncio.Task):  # type: ignore[type-arg]
+        def __init__(self, coro: Any) -> None:
+            super().__init__(coro, name=None)
+
+    async def name() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        return task.get_name()
+
+    async def names() -> list[str]:
+        in_python: Any = getattr(asyncio.tasks, "_PyTask")  # noqa: B009  (private)
+        found = []
+        for kind in (asyncio.Task, Mine, Owned, in_python):
+            task = kind(name())
+            found.append(task.get_name())
+            await task
+        task = asyncio.Task(name(), name="mine")
+        return [*found, await name(), await task]
+
+    for _ in range(2):
+        assert answer(lambda: asyncio.run(names())) == ["Task-2", "Task-3", "Task-4", "Task-5", "Task-1", "mine"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="CPython 3.11 has no eager tasks")
+def test_eager_tasks_have_their_name_from_the_first_step_on() -> None:
+    """A task whose first step runs as it is made is named before it: by asyncio.Task, and by the eager factory."""
+    asyncio_: Any = asyncio
+
+    async def name() -> list[str]:
+        task = asyncio.current_task()
+        assert task is not None
+        first = task.get_name()
+        await asyncio.sleep(1)
+        return [first, task.get_name()]
+
+    async def names() -> list[list[str]]:
+        loop = asyncio.get_running_loop()
+        found = [await asyncio_.Task(name(), loop=loop, eager_start=True)]
+        loop.set_task_factory(asyncio_.eager_task_factory)
+        return [*found, await asyncio.create_task(name())]
+
+    for _ in range(2):
+        assert answer(lambda: asyncio.run(names())) == [["Task-2", "Task-2"], ["Task-3", "Task-3"]]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="CPython 3.11 has no eager tasks")
+def test_an_eager_task_of_a_killed_process_is_not_handed_on() -> None:
+    """A process crashes in a task's first step: nothing of the task is left among asyncio's when the run is over."""
+    asyncio_: Any = asyncio
+
+    async def begins() -> None:
+        time.sleep(100)  # gives way inside the first step
+
+    async def main() -> None:
+        await asyncio_.Task(begins(), loop=asyncio.get_running_loop(), eager_start=True)
+
+    with kernel() as k:
+        process = k.start_process("victim", lambda: asyncio.run(main()))
+        k.call_at(1_000_000, lambda: k.crash(process))
+        k.run()
+        assert len(compat.eager_tasks()) == 1
+    assert compat.eager_tasks() == set()
+
+
+def test_outside_a_run_tasks_are_named_as_ever() -> None:
+    """With the shims in, asyncio's own counter names the tasks of ordinary code, and None is a name like another."""
+
+    async def names() -> list[str]:
+        async def nothing() -> None:
+            return
+
+        tasks = [asyncio.create_task(nothing()), asyncio.Task(nothing())]
+        found = [task.get_name() for task in tasks]
+        tasks[0].set_name(None)
+        await asyncio.gather(*tasks)
+        return [*found, tasks[0].get_name()]
+
+    first, second, third = asyncio.run(names())
+    assert int(second.removeprefix("Task-")) == int(first.removeprefix("Task-")) + 1
+    assert third == "None"
 
 
 def cancelled_in_order() -> list[int]:
