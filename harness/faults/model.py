@@ -81,7 +81,8 @@ class Under:
     """Kinds of faults: of one layer (``*``: any), with these names (none given: all of it), on these sides (none: any).
 
     ``open_ended``: only faults that have no end. ``service``: only where the
-    target is this service of AWS, or a pattern that takes it in.
+    target is this service of AWS, or a pattern that takes it in. ``target``:
+    only where the fault's target begins so.
     """
 
     layer: str = "*"
@@ -89,12 +90,13 @@ class Under:
     sides: frozenset[str] = frozenset()
     open_ended: bool = False
     service: str = ""
+    target: str = ""
 
     def matches(self, fault: Facts) -> bool:
         """Whether *fault* is one of these."""
         if self.layer not in ("*", fault.layer) or (self.open_ended and not fault.open_ended):
             return False
-        if self.service and not self._concerns(fault.target):
+        if (self.service and not self._concerns(fault.target)) or not fault.target.startswith(self.target):
             return False
         return (not self.kinds or fault.kind in self.kinds) and (not self.sides or fault.side in self.sides)
 
@@ -106,6 +108,8 @@ class Under:
         names = ", ".join(f"`{name}`" for name in sorted(self.kinds)) or "every kind"
         if self.service:
             names += f" of {self.service}"
+        if self.target:
+            names += f" at `{self.target}*`"
         text = names if self.layer == "*" else f"{self.layer}: {names}"
         if self.sides:
             text += f" ({', '.join(sorted(self.sides))})"
@@ -309,6 +313,8 @@ _DEAD_LETTER_ROWS: tuple[Weakening, ...] = (
         under=(
             _kinds("process", "crash", "sigterm", "pause"),
             _kinds("handler", "transient", "permanent", "hang", "slow"),
+            _kinds("handler", "poison", sides=("middle", "after")),
+            Under("handler", frozenset({"poison"}), target="point."),
             _kinds("aws"),
             _kinds("sqs"),
             _kinds("redis"),

@@ -14,7 +14,7 @@ from harness.faults.model import MODEL
 from harness.invariants.base import Spec, Verdict
 from harness.invariants.judge import Judge
 from harness.loading import load
-from harness.points import effect
+from harness.points import effect, point
 from harness.resilience import DeadLetterQueueHandler, ResilientConsumer, json_body
 from harness.result import Result
 from harness.runner import run
@@ -108,5 +108,53 @@ def test_a_message_in_two_hands(worker: Any, weakly: str) -> None:
         invariants=[invariants.not_processed_and_dead_lettered()],
     )
     result = run(scenario, faults=plan_of("in two hands, and nobody who knows"))
+    assert judged(result, invariants.not_processed_and_dead_lettered()).status == "violated"
+    assert status(result, "not-processed-and-dead-lettered") == weakly
+
+
+def charge(message: dict[str, Any]) -> None:
+    effect("charged", json_body(message)["order_id"])
+    time.sleep(2)
+    point("after-charge")
+
+
+def charges(env: Any) -> None:
+    DeadLetterQueueHandler(env.queue_url("orders"), env.queue_url("orders-dlq"), max_retries=2).process_with_dlq(charge)
+
+
+def charges_and_puts_aside(env: Any) -> None:
+    """Sends a copy of each message to the dead-letter queue, charged or not."""
+    import boto3
+
+    sqs = boto3.client("sqs")
+
+    def both(message: dict[str, Any]) -> None:
+        charge(message)
+        sqs.send_message(QueueUrl=env.queue_url("orders-dlq"), MessageBody=message["Body"])
+
+    DeadLetterQueueHandler(env.queue_url("orders"), env.queue_url("orders-dlq"), max_retries=2).process_with_dlq(both)
+
+
+AFTERWARDS = [
+    Fault("handler", "poison", side="middle", keys=["3"]),
+    Fault("handler", "poison", side="after", keys=["3"]),
+    Fault("point.after-charge", "poison", keys=["3"]),
+]
+
+
+@pytest.mark.parametrize("fault", AFTERWARDS, ids=str)
+@pytest.mark.parametrize(("worker", "weakly"), [(charges, "holds"), (charges_and_puts_aside, "violated")])
+def test_a_message_that_is_poison_after_its_effect(worker: Any, weakly: str, fault: Fault) -> None:
+    """Who always fails after the effect is dead-lettered with its effect done; other messages are held to the rule."""
+    scenario = Scenario(
+        name="poison-afterwards",
+        queues=[Queue("orders", visibility_timeout=30, dead_letter="orders-dlq")],
+        processes=[Process("worker", worker, count=2)],
+        handler=charge,
+        workload=Workload(to="orders", messages=6, per_second=0.8, body=lambda n: {"order_id": n}, key="$.order_id"),
+        effects=effects.point("charged"),
+        invariants=[invariants.not_processed_and_dead_lettered()],
+    )
+    result = run(scenario, faults=[fault])
     assert judged(result, invariants.not_processed_and_dead_lettered()).status == "violated"
     assert status(result, "not-processed-and-dead-lettered") == weakly

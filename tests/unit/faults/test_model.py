@@ -183,6 +183,24 @@ def test_who_declares_a_store_is_held_to_it() -> None:
     assert "delivered_twice" not in dict(spec.parameters)
 
 
+@pytest.mark.parametrize(
+    ("target", "side", "weaker"),
+    [
+        ("handler", "before", False),
+        ("handler", "middle", True),
+        ("handler", "after", True),
+        ("point.charged", "before", True),
+        ("point.*", "before", True),
+    ],
+)
+def test_poison_after_the_effect_may_be_handled_and_dead_lettered(target: str, side: str, weaker: bool) -> None:
+    """Who fails for good once it took effect ends in the dead-letter queue; who fails before must not have taken any."""
+    plan = plan_of(target, "poison", side=side, parameters={"keys": ["3"]})
+    (spec,), weakened = weaken([invariants.not_processed_and_dead_lettered()], plan)
+    assert bool(weakened) is weaker
+    assert ("excused" in dict(spec.parameters)) is weaker
+
+
 def test_what_it_does_not_know_is_left_alone() -> None:
     """A user's own invariant is judged as it is."""
 
