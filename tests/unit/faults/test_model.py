@@ -194,7 +194,7 @@ def test_who_declares_a_store_is_held_to_it() -> None:
     ],
 )
 def test_poison_after_the_effect_may_be_handled_and_dead_lettered(target: str, side: str, weaker: bool) -> None:
-    """Who fails for good once it took effect ends in the dead-letter queue; who fails before must not have taken any."""
+    """Who fails for good once it took effect ends in the dead-letter queue; who fails before must not."""
     plan = plan_of(target, "poison", side=side, parameters={"keys": ["3"]})
     (spec,), weakened = weaken([invariants.not_processed_and_dead_lettered()], plan)
     assert bool(weakened) is weaker
