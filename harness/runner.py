@@ -10,6 +10,7 @@ import atexit
 import functools
 import importlib.util
 import platform
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from harness.faults.watched import Passed
 from harness.history import SCHEMA, VERSION, Event, History, Writer
 from harness.invariants.judge import Judge
 from harness.invariants.recovery import recovery_of
+from harness.redis_queues import RedisList, RedisStream
 from harness.result import Result, overall
 from harness.scenario import Process, Scenario
 from harness.sim import preempt as preemption
@@ -136,6 +138,9 @@ def _left_out(scenario: Scenario, backend: str) -> str:
         of_others = Path(scenario.file or "").parent.name == "others"
         package = "'resilience-harness[adapters]'" if of_others else " ".join(missing)
         return f"it needs {', '.join(missing)}, which is not installed (pip install {package})"
+    in_redis = any(isinstance(queue, (RedisList, RedisStream)) for queue in scenario.queues)
+    if backend == "live" and in_redis and shutil.which("redis-server") is None:
+        return "it has queues in Redis, which a live run sees in a redis-server only (Debian: apt install redis-server)"
     return ""
 
 
