@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,7 +22,7 @@ import pytest
 from harness.environments.live.elasticmq import elasticmq_command
 from harness.environments.live.guard import guarded
 from harness.errors import EnvironmentFailed
-from harness.net.child import Child
+from harness.net.child import Child, free_port, listens
 
 PROGRAMS = {
     "redis": "redis-server",
@@ -67,16 +66,11 @@ def elasticmq() -> Iterator[str]:
     """An ElasticMQ on loopback for the time of a test: its URL. Its jars are where ELASTICMQ_JARS says."""
     port = free_port()
     command = guarded(require_elasticmq(port))
-    server = Child("ElasticMQ", command, ready=lambda: _listens(port), timeout=60)
+    server = Child("ElasticMQ", command, ready=lambda: listens(port), timeout=60)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.stop()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def module(path: str, name: str) -> Any:
@@ -87,14 +81,6 @@ def module(path: str, name: str) -> Any:
         if name in required():
             pytest.fail(f"HARNESS_REQUIRE names {name}, but {error}")
         pytest.skip(f"{path} is not installed (extra {name})")
-
-
-def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -119,7 +105,7 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < until:
         if server.poll() is not None:
             raise RuntimeError(f"redis-server ended with {server.returncode}")
-        if _listens(port):
+        if listens(port):
             return
         time.sleep(0.02)
     raise RuntimeError("redis-server did not answer within ten seconds")

@@ -7,6 +7,7 @@ import json
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,10 +18,24 @@ from typing import IO, Any
 
 from harness.errors import EnvironmentFailed
 
-__all__ = ["Child", "announce", "end_with_parent"]
+__all__ = ["Child", "announce", "end_with_parent", "free_port", "listens"]
 
 _GRACE_SECONDS = 5.0
 _TAIL_BYTES = 2_000
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on that port of loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Child:

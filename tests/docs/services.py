@@ -20,6 +20,7 @@ import redis
 from botocore.config import Config
 from botocore.exceptions import ConnectTimeoutError
 
+from harness.net.child import free_port
 from harness.resilience import (
     AuthenticationError,
     DeadLetterQueueHandler,
@@ -28,7 +29,6 @@ from harness.resilience import (
     json_body,
 )
 from tests.docs.pages import ROOT
-from tests.requirements import free_port
 
 _STARTS_WITHIN = 30.0
 

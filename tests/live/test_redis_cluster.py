@@ -20,6 +20,7 @@ from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException
 
 from harness.cli import run_command
+from harness.net.child import free_port
 from harness.resilience import (
     CircuitBreaker,
     CircuitBreakerOpenException,
@@ -29,7 +30,7 @@ from harness.resilience import (
     RedisBreakerStore,
     RedisIdempotencyStore,
 )
-from tests.requirements import free_port, require
+from tests.requirements import require
 
 pytestmark = pytest.mark.slow
 

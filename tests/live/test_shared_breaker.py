@@ -17,9 +17,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry as RedisRetry
 
+from harness.net.child import free_port
 from harness.resilience import CircuitBreaker, CircuitBreakerOpenException, CircuitState, RedisBreakerStore
 from harness.resilience.breaker import BreakerEvent, StoreChanged
-from tests.requirements import free_port, redis_server, require
+from tests.requirements import redis_server, require
 
 CLOSED, OPEN = CircuitState.CLOSED, CircuitState.OPEN
 _PAUSE = 0.2

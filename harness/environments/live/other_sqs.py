@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import socket
 import sys
 import threading
 import time
@@ -28,7 +27,7 @@ from harness.environments.live.options import LiveOptions
 from harness.environments.live.services import check_url, create_queues, credentials
 from harness.errors import EnvironmentFailed, PlanError
 from harness.faults.plan import FaultPlan
-from harness.net.child import Child
+from harness.net.child import Child, free_port, listens
 from harness.scenario import Queue, Scenario
 from harness.servers.server_history import Keys
 from harness.toxiproxy.launcher import loopback
@@ -83,15 +82,13 @@ class OtherSqs:
         self._deleting: dict[tuple[str, str], tuple[float, str]] = {}
 
     def _start(self, name: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         if name == "moto":
             what, command = "moto's server", [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
         else:
             what, command = "ElasticMQ", elasticmq_command(port)
-        self.child = Child(what, guarded(command), ready=lambda: _listens(port), timeout=40.0)
+        self.child = Child(what, guarded(command), ready=lambda: listens(port), timeout=40.0)
 
     @property
     def alive(self) -> bool:
@@ -347,11 +344,6 @@ def _each(
 def _short(handle: str) -> str:
     """A handle as a history shows it: real ones are long, and open a message to whoever has them."""
     return hashlib.blake2b(handle.encode(), digest_size=8).hexdigest()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 #: Calls that a consumer tells: the operations whose effect on messages the history has.
