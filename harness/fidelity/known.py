@@ -43,6 +43,11 @@ class Known:
     #: By id: "" where it does as AWS, else what it does instead. What is missing was not tried.
     rows: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def differences(self) -> int:
+        """On how many rules it does otherwise than AWS."""
+        return sum(bool(detail) for detail in self.rows.values())
+
     def to_json(self) -> dict[str, Any]:
         head = {name: value for name, value in vars(self).items() if name != "rows" and value}
         return {**head, "rows": dict(self.rows)}
@@ -89,6 +94,7 @@ _UNSTEADY = (
     (re.compile(r"\b\d{12}\b"), "000000000000"),
     (re.compile(r"(?<!\d)(\d{10}(\.\d+)?|\d{13}|\d{20})(?!\d)"), "…"),  # times, sequence numbers
     (re.compile(r"[A-Za-z0-9+/]{60,}=*"), "…"),  # handles
+    (re.compile(r"(?<=SequenceNumber is ')\d+"), "…"),
     (re.compile(r"took \d+\.\d+ s"), "took … s"),
 )
 

@@ -37,21 +37,22 @@ wait for minutes. `python -m benchmarks.fidelity --recording aws=aws.json` takes
 An invariant of the harness names the rules that its verdict rests on (`harness.invariants`, `rests_on`); a report
 names those among them that were not recorded on AWS yet.
 
-{count} rules, {cases} of them with a case; {confirmed} recorded on AWS; moto differs on {moto}.
+{count} rules, {cases} of them with a case; {confirmed} recorded on AWS; {others}.
 """
 
 
 def render() -> str:
     """The whole page."""
     table, servers = rows(), known()
-    moto, aws = servers.get("moto", Known()), servers.get("aws")
+    aws = servers.get("aws")
+    others = [name for name in SERVERS if name in servers and name not in ("memory", "aws")]
     parts = [
         _HEAD.format(
             aws="This project has recorded nothing on AWS yet." if aws is None else f"Our own recording: {_when(aws)}.",
             count=len(table),
             cases=sum(row.run is not None for row in table),
             confirmed=sum(row.source.confirmed for row in table),
-            moto=sum(bool(detail) for detail in moto.rows.values()),
+            others=", ".join(f"{SERVERS[name]} differs on {servers[name].differences}" for name in others),
         )
     ]
     family = ""

@@ -33,6 +33,7 @@ def test_steady() -> None:
     """What differs from run to run is left out of a difference's text."""
     text = "id 8a3f5a08-0c1e-4d2b-9f2a-5b7c1d2e3f40 of http://127.0.0.1:5000/123456789012/x took 1.5 s at 1795544723.9"
     assert steady(text) == "id … of http://…/000000000000/x took … s at …"
+    assert steady("SequenceNumber is '65'") == "SequenceNumber is '…'"
 
 
 def test_the_file_is_as_it_is_written() -> None:
