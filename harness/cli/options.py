@@ -10,10 +10,14 @@ import click
 
 from harness.errors import UsageError
 
-__all__ = ["json_option", "output_file", "seed_option", "write_file"]
+__all__ = ["json_option", "markdown_option", "output_file", "seed_option", "write_file"]
 
 seed_option = click.option("--seed", type=click.IntRange(0), metavar="N", help="The seed of every run.  [default: 0]")
 json_option = click.option("--json", metavar="FILE", help="Write the result as JSON there (- for standard output).")
+
+markdown_option = click.option(
+    "--markdown", metavar="FILE", help="Write a summary in Markdown there, for a pull request (- for standard output)."
+)
 
 
 def output_file(target: str | None, option: str) -> None:

@@ -197,7 +197,7 @@ def _figures(name: str, old: Sequence[Entry], new: Sequence[Entry]) -> tuple[lis
     found = []
     for figure in FIGURES:
         before, now = _figure(old[0], figure), _figure(new[0], figure)
-        if before != now:
+        if before != now and not (figure == "late" and None in (before, now)):  # an older report has no such figure
             found.append(Change(name, figure, before, now))
     return found, ""
 

@@ -82,7 +82,7 @@ def paint_recovery(ax: Axes, row: int, series: Series, caption: Caption, theme: 
     recovered = recovered_at(series, caption)
     if recovered is None or series.faults_over is None:  # the caller asked already
         raise ValueError("no recovery to draw")
-    bar(ax, Span(series.faults_over, recovered), row, 0.5, theme.recovery, "....", theme.sent)
+    bar(ax, Span(series.faults_over, recovered), row, 0.5, theme.recovery, "----", theme.sent)
     right = recovered < 0.9 * series.end
     ax.annotate(
         duration(caption.recovery_seconds),

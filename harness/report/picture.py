@@ -15,7 +15,7 @@ from harness.history import Event, Header
 from harness.report.palette import DARK, LIGHT, Theme
 from harness.report.timeline import Caption, render
 
-__all__ = ["css_variables", "draw", "for_file", "for_page"]
+__all__ = ["css_variables", "draw", "for_file", "for_page", "token_theme"]
 
 _PLAIN = ("paper", "panel", "ink", "soft", "grid", "sent", "processed", "failed", "backlog", "in_flight", "dead")
 _ROLES = (*_PLAIN, "fault", "recovery")
@@ -35,7 +35,8 @@ def _colours(theme: Theme) -> dict[str, str]:
 _TOKENS = {role: f"#fe{index:02x}b7" for index, role in enumerate(_colours(LIGHT))}
 
 
-def _token_theme() -> Theme:
+def token_theme() -> Theme:
+    """The theme of placeholder colours, for whatever becomes part of a page."""
     breaker = {
         state: (
             _TOKENS[f"breaker-{state}-face"],
@@ -52,7 +53,7 @@ def _token_theme() -> Theme:
 
 def draw(header: Header, events: Sequence[Event], caption: Caption) -> str:
     """The drawing in placeholder colours."""
-    return render(header, events, caption, theme=_token_theme(), format="svg").decode("utf-8")
+    return render(header, events, caption, theme=token_theme(), format="svg").decode("utf-8")
 
 
 def for_file(drawing: str, theme: Theme = LIGHT) -> str:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Caption", "figure", "render"]
+__all__ = ["Caption", "figure", "plain_matplotlib", "render", "saved"]
 
 _DPI = 110
 _LANES = ("faults", "breakers", "marks")
@@ -57,16 +57,21 @@ def render(
     """Draw a history; returns the file's bytes (``png`` or ``svg``)."""
     if caption is None:
         caption = Caption(title=str(header.get("scenario", "run")))
-    with _plain_matplotlib(theme):
+    with plain_matplotlib(theme):
         drawn = figure(read_series(header, events, evidence=caption.evidence), caption, theme=theme)
-        buffer = BytesIO()
-        metadata = {"Software": None} if format == "png" else {"Date": None, "Creator": None}
-        drawn.savefig(buffer, format=format, dpi=_DPI, metadata=metadata)
+        return saved(drawn, format)
+
+
+def saved(drawn: Figure, format: str) -> bytes:
+    """A figure's file without date or version; call it within :func:`plain_matplotlib`."""
+    buffer = BytesIO()
+    metadata = {"Software": None} if format == "png" else {"Date": None, "Creator": None}
+    drawn.savefig(buffer, format=format, dpi=_DPI, metadata=metadata)
     return buffer.getvalue()
 
 
 @contextmanager
-def _plain_matplotlib(theme: Theme) -> Iterator[None]:
+def plain_matplotlib(theme: Theme) -> Iterator[None]:
     """matplotlib as shipped, whatever the user's matplotlibrc says; put back afterwards."""
     import matplotlib
 
