@@ -20,10 +20,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Judge a saved history again."),
     "report": ("report", "One report of saved runs."),
     "compare": ("compare", "Two reports side by side: newly failing, recovery times, duplicates."),
-    "explain": (
-        "explain",
-        "Why a counterexample breaks: what it takes, the nearest run that passes, the chain of causes.",
-    ),
     "replay": ("replay", "Run a saved history or counterexample again and compare."),
     "audit": ("audit", "What the settings of queues do to messages when something fails, and the change."),
     "conformance": ("conformance", "Try on a server what AWS does, rule by rule."),
