@@ -26,15 +26,14 @@ _KEPT = ("wall_seconds", "notes", "command", "objectives")
 class Saved:
     """One run: its entry, judged now, and its history if it has one.
 
-    *story* are the lines of a finding's story, *passing* a run that passed and was saved beside it.
+    *story* are the lines of a finding's story, *explanation* what ``harness explain`` wrote beside it.
     """
 
     entry: dict[str, Any]
     history: History | None = None
     file: Path | None = None
     story: Sequence[str] = ()
-    passing: History | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    explanation: Mapping[str, Any] = field(default_factory=dict)
 
 
 def gather(places: Sequence[str | Path]) -> list[Saved]:
@@ -136,7 +135,7 @@ def _saved(file: Path, beside: Mapping[str, Any]) -> Saved:
     counterexample = file.with_name("counterexample.json")
     if counterexample.is_file():
         entry["command"] = f"harness replay {counterexample}"
-    return Saved(entry, history, file, story=_story(file.parent), passing=_passing(file.parent))
+    return Saved(entry, history, file, story=_story(file.parent), explanation=_explanation(file.parent))
 
 
 def _story(folder: Path) -> list[str]:
@@ -146,19 +145,13 @@ def _story(folder: Path) -> list[str]:
         return []
 
 
-def _passing(folder: Path) -> History | None:
-    """The run that passed and that an explanation beside a finding names."""
-    from harness.history import History
-
+def _explanation(folder: Path) -> dict[str, Any]:
+    """What ``harness explain`` found of a finding, where it was saved beside it."""
     try:
-        explanation = json.loads((folder / "explanation.json").read_text(encoding="utf-8"))
+        found = json.loads((folder / "explanation.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    named = explanation.get("passing") if isinstance(explanation, dict) else None
-    file = named.get("history") if isinstance(named, dict) else named
-    if not isinstance(file, str) or not (folder / file).is_file():
-        return None
-    return History.load(folder / file)
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def set_beside(runs: Sequence[Saved]) -> None:
@@ -166,15 +159,16 @@ def set_beside(runs: Sequence[Saved]) -> None:
 
     The entry's ``beside`` is what a page shows of it.
     """
-    from harness.report.beside import beside, shared_events
+    from harness.report.beside import beside, of_explanation, shared_events
 
     passed = [one for one in runs if one.history is not None and one.entry["verdict"] == "passed"]
     for run in runs:
         if run.entry["verdict"] != "failed" or run.history is None:
             continue
         events = run.history.events
-        if run.passing is not None:
-            run.entry["beside"] = beside(events, run.passing.events, "The nearest run that its explanation found")
+        explained = of_explanation(run.explanation)
+        if explained is not None:
+            run.entry["beside"] = explained
             continue
         same = [one for one in passed if one.entry["name"] == run.entry["name"] and one.history is not None]
         ranked = [(shared_events(events, one.history.events), one) for one in same[:_NEAR_MAX] if one.history]

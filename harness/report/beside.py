@@ -6,14 +6,14 @@ not by ids that every run makes anew.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.history import Event
 from harness.report.entries import event_in_words
 
-__all__ = ["Beside", "beside", "shared_events"]
+__all__ = ["Beside", "beside", "of_explanation", "shared_events"]
 
 _BEFORE, _AFTER = 4, 10
 _OWN = frozenset({"n", "cause", "message", "handle", "digest", "original", "call"})
@@ -52,6 +52,23 @@ def beside(failing: Sequence[Event], passing: Sequence[Event], what: str) -> Bes
         one, other = _comparable(failing[shared]), _comparable(passing[shared])
         fields = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
     return Beside(what, shared, rows, shared - first, fields)
+
+
+def of_explanation(explanation: Mapping[str, Any]) -> Beside | None:
+    """The two runs as an explanation's JSON sets them beside each other; ``None`` where it has no run that passed."""
+    nearest, difference = explanation.get("nearest"), explanation.get("difference")
+    if not isinstance(nearest, Mapping) or not isinstance(difference, Mapping):
+        return None
+    rows: list[tuple[dict[str, Any] | None, dict[str, Any] | None]] = []
+    marked = None
+    for one in explanation.get("beside") or ():
+        row = {"n": None, "text": f"{float(one['t']):>10.3f} s  {one['text']}"}
+        if marked is None and one["of"] != "both":
+            marked = len(rows)
+        rows.append((None if one["of"] == "passed" else row, None if one["of"] == "failed" else row))
+    return Beside(
+        f"Without {nearest.get('what')}", int(difference["n"]) - 1, rows, -1 if marked is None else marked, []
+    )
 
 
 def shared_events(one: Sequence[Event], other: Sequence[Event]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.report.beside import beside, shared_events
+from harness.report.beside import beside, of_explanation, shared_events
 from tests.unit.report import synthetic
 
 
@@ -36,3 +36,19 @@ def test_a_run_that_ends_early_is_beside_nothing() -> None:
     assert found.rows[found.marked][1] is None
     assert found.fields == []
     assert beside(history.events, history.events, "itself") is None
+
+
+def test_an_explanation_already_knows_the_nearest_run() -> None:
+    """Its rows become two columns, marked where they part; without a run that passed there is nothing to show."""
+    rows = [
+        {"of": "both", "t": 1.0, "text": "sent"},
+        {"of": "failed", "t": 2.0, "text": "lost"},
+        {"of": "passed", "t": 2.5, "text": "handled"},
+    ]
+    explanation = {"nearest": {"what": "the crash"}, "difference": {"n": 12}, "beside": rows}
+    found = of_explanation(explanation)
+    assert found is not None
+    assert (found.passing, found.shared, found.marked) == ("Without the crash", 11, 1)
+    assert [(one is None, other is None) for one, other in found.rows] == [(False, False), (False, True), (True, False)]
+    assert of_explanation({**explanation, "nearest": None}) is None
+    assert of_explanation({}) is None
