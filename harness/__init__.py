@@ -5,6 +5,7 @@ A map of the code:
 * ``harness.resilience``: production components (retry, breaker, dead letters, ...); standard library only.
 * ``harness.points``: marks for production code; standard library only, nothing outside a run.
 * ``scenario``, ``loading``: what is run; ``runner``, ``result``: running it and what came of it.
+* ``audit``: the settings of queues, and a template's queues for a scenario.
 * ``faults``: plans, kinds of faults, the engine that lets them strike, the fault model.
 * ``sim``: the deterministic simulation: kernel, patches, services, wires; ``environments`` put a scenario in it.
 * ``history``, ``invariants``, ``observe``, ``effects``: what happened, and whether it may.
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from harness import invariants as invariants
     from harness import points as points
     from harness import strategies as strategies
+    from harness.audit.queues import from_template as from_template
     from harness.explore.search import search as search
     from harness.explore.sweep import sweep as sweep
     from harness.faults.plan import Fault as Fault
@@ -59,6 +61,7 @@ _NAMES = {
     "Scenario": "harness.scenario",
     "Verdict": "harness.invariants.base",
     "Workload": "harness.scenario",
+    "from_template": "harness.audit.queues",
     "run": "harness.runner",
     "search": "harness.explore.search",
     "sweep": "harness.explore.sweep",
@@ -81,6 +84,7 @@ __all__ = [
     "Workload",
     "effects",
     "faults",
+    "from_template",
     "invariants",
     "points",
     "resilience",

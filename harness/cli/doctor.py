@@ -28,6 +28,7 @@ _NEEDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("jinja2", "jinja2"),
         ("junitparser", "junitparser"),
         ("jsonpath", "python-jsonpath"),
+        ("yaml", "pyyaml"),
     ),
     "moto": (("moto", "moto"),),
     "live": (("toxiproxy", "toxiproxy-python"), ("httptools", "httptools"), ("cbor2", "cbor2")),

@@ -27,6 +27,7 @@ __all__ = [
     "clear_errors",
     "connect_redis",
     "json_bytes",
+    "region_of",
     "say",
     "yes_options",
 ]
@@ -80,7 +81,7 @@ class Aws:
         import boto3
 
         session = boto3.Session(profile_name=profile)
-        region = region or _region_of(queue) or session.region_name
+        region = region or region_of(queue) or session.region_name
         if region is None:
             raise UsageError("no region is known", remedy="Give --region, or the queue's URL")
         sqs = session.client("sqs", region_name=region, endpoint_url=endpoint_url)
@@ -102,7 +103,8 @@ class Aws:
             say(f"{role} {url}: about {counts[names[0]]} messages, {counts[names[1]]} in flight")
 
 
-def _region_of(queue: str | None) -> str | None:
+def region_of(queue: str | None) -> str | None:
+    """The region that a queue's URL on AWS names, if it is one."""
     host = (urlsplit(queue).hostname or "") if queue else ""
     parts = host.split(".")
     return parts[1] if len(parts) > 3 and parts[0] == "sqs" and parts[2] == "amazonaws" else None
