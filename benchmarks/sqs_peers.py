@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.environments.live.elasticmq import elasticmq_command
-from harness.environments.live.guard import guarded
 from harness.net.child import Child, free_port, listens
+from harness.net.guard import guarded
 
 __all__ = ["OWN", "SERVERS", "served"]
 

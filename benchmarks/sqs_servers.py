@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
-from harness.environments.live.guard import guarded
 from harness.net.child import Child
+from harness.net.guard import guarded
 
 _HEADERS = {
     "Content-Type": "application/x-amz-json-1.0",

@@ -68,7 +68,6 @@ def run_live(
     Raises:
         UsageError, ScenarioError, PlanError: it cannot run live.
         EnvironmentFailed: it could not begin.
-        KeyboardInterrupt: Ctrl-C before it had begun.
     """
     missed: list[str] = []
     notes: list[str] = []
@@ -98,13 +97,16 @@ def _once(
     began = time.perf_counter()
     failure = ""
     try:
-        live.execute()
-    except (EnvironmentFailed, KeyboardInterrupt) as error:
+        try:
+            live.execute()
+        finally:
+            live.close()
+    except KeyboardInterrupt:
+        failure = "interrupted"
+    except EnvironmentFailed as error:
         if not live.started:
             raise  # nothing has happened: it is the environment that could not be started
-        failure = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-    finally:
-        live.close()
+        failure = str(error)
     judge = Judge(specs, header)
     for event in live.events:
         judge.step(event)

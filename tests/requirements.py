@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from harness.environments.live.elasticmq import elasticmq_command
-from harness.environments.live.guard import guarded
 from harness.errors import EnvironmentFailed
 from harness.net.child import Child, free_port, listens
+from harness.net.guard import guarded
 
 PROGRAMS = {
     "redis": "redis-server",

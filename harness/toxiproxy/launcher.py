@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from harness.errors import EnvironmentFailed, UsageError
 from harness.net.child import Child
+from harness.net.guard import guarded
 from harness.toxiproxy.client import ToxiproxyClient
 
 __all__ = ["BINARY", "Launched", "launch", "loopback"]
@@ -95,7 +96,7 @@ def _binary() -> Launched:
         port = free.getsockname()[1]
     client = ToxiproxyClient(f"http://127.0.0.1:{port}", timeout=5.0)
     command = [found, "-host", "127.0.0.1", "-port", str(port)]
-    child = Child(BINARY, command, ready=_answers(client), environ={"LOG_LEVEL": "error"})
+    child = Child(BINARY, guarded(command), ready=_answers(client), environ={"LOG_LEVEL": "error"})
     return Launched("binary", client, child)
 
 

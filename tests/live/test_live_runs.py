@@ -224,6 +224,31 @@ def test_ctrl_c_keeps_the_history_and_leaves_nobody(tmp_path: Path, jobs: str) -
 
 
 @pytest.mark.slow
+def test_ctrl_c_before_the_workload_keeps_what_there_is_and_leaves_nobody(tmp_path: Path) -> None:
+    """A consumer still imports its modules: exit code 130, a history that says so, no proxy and no process."""
+    with ToxiproxyServer(port=0) as server:
+        asked = command("starts-slowly", tmp_path / "out", "--toxiproxy", server.url)
+        process = subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        client = ToxiproxyClient(server.url)
+        until = time.monotonic() + 30
+        while len(client.proxies()) < 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        time.sleep(1.5)
+        ours = _descendants(process.pid)
+        assert len(ours) >= 3  # the SQS server, fakeredis's server, the consumer
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=40)
+        assert process.returncode == 130, printed
+        assert "Traceback" not in printed
+        assert client.proxies() == {}
+    assert [pid for pid in ours if _runs(pid)] == []
+    history = (tmp_path / "out" / "starts-slowly" / "history.jsonl").read_text()
+    lines = [json.loads(line) for line in history.splitlines()]
+    assert lines[1]["kind"] == "run.start"
+    assert (lines[-1]["kind"], lines[-1]["reason"]) == ("run.end", "interrupted")
+
+
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_nobody(tmp_path: Path) -> None:
     """SIGKILL of the command: servers and consumers end with their standard input."""
     options = ["--redis", "server"] if _has_redis() else []

@@ -125,6 +125,7 @@ scenarios = [
     _scenario("right", right),
     _scenario("deletes-first", deletes_first),
     _scenario("cannot-start", "tests.systems.live_refuses:main"),
+    _scenario("starts-slowly", "tests.systems.live_starts_slowly:main"),
     _scenario("dies", dies_of_the_first),
     _scenario("slow", slow),
     _scenario(

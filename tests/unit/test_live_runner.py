@@ -131,6 +131,34 @@ def test_a_run_that_is_broken_off_is_an_error_and_its_history_is_kept(
     assert len(result.history_file.read_text().splitlines()) == 1 + len(EVENTS)
 
 
+def test_ctrl_c_before_the_workload_keeps_the_history_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """That it was interrupted, and when, stands in the file; it is an error and not nothing."""
+    stopped = KeyboardInterrupt()
+    stopped.started = False  # type: ignore[attr-defined]
+    made = Runs(monkeypatch, stopped)
+    result = run(tmp_path)
+    assert (result.verdict, result.reason) == ("error", "interrupted")
+    assert made.closed
+    assert result.history_file is not None
+    assert len(result.history_file.read_text().splitlines()) == 1 + len(EVENTS)
+
+
+def test_ctrl_c_while_everything_is_stopped_is_an_error_and_no_pass(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The others are stopped all the same, and what was done is kept."""
+    Runs(monkeypatch, MET)
+
+    def close(self: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(live_runner.LiveRun, "close", close)
+    result = run(tmp_path)
+    assert (result.verdict, result.reason) == ("error", "interrupted")
+    assert result.history_file is not None
+    assert len(result.history_file.read_text().splitlines()) == 1 + len(EVENTS)
+
+
 def test_an_environment_that_could_not_begin_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing has happened: there is nothing to judge."""
     error = EnvironmentFailed("no Redis answers")

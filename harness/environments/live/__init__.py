@@ -5,7 +5,7 @@
 ``options.py``         which servers it uses, and how fast the clock runs
 ``services.py``        SQS and Redis: started here, or somebody else's by URL
 ``other_sqs.py``       an SQS server of somebody else's, whose history its clients tell
-``guard.py``           ends a server of somebody else's with the run
+``redis_tap.py``       what happens in a real redis-server, seen from outside
 ``network.py``         proxies in front of them, and the faults of the network
 ``stubs.py``           the stub HTTP dependencies, with their faults
 ``processes.py``       consumers: started, killed, stopped, started again

@@ -22,12 +22,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from harness.environments.live.elasticmq import elasticmq_command
-from harness.environments.live.guard import guarded
 from harness.environments.live.options import LiveOptions
 from harness.environments.live.services import check_url, create_queues, credentials
 from harness.errors import EnvironmentFailed, PlanError
 from harness.faults.plan import FaultPlan
 from harness.net.child import Child, free_port, listens
+from harness.net.guard import guarded
 from harness.scenario import Queue, Scenario
 from harness.servers.server_history import Keys
 from harness.toxiproxy.launcher import loopback

@@ -283,6 +283,8 @@ class LiveRun:
         if line.get("event") == "process.start" and not self._gate.is_set():
             self._at_gate.setdefault(name)
             self._gate.wait()
+            if not self.started:
+                raise SystemExit("the run is over before it has begun")
         if "event" in line:
             self.record(line["event"], line.get("message"), at=line.get("at"), **self._fields(process.name, line))
         elif "passing" in line:
@@ -373,6 +375,9 @@ class LiveRun:
     def _end(self, reason: str) -> None:
         """The last events; nobody acts any more when they are written."""
         self.clock.over.set()
+        if not self.started:
+            self.record("run.start", actor="-", at=self.clock.began)
+            self._gate.set()
         for sender in self._senders:
             sender.join()
         if self._processes is not None:

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from harness.environments.live.guard import guarded
 from harness.environments.live.options import LiveOptions
 from harness.environments.queues import creations
 from harness.errors import EnvironmentFailed, UsageError
 from harness.faults.plan import FaultPlan
 from harness.net.child import Child
+from harness.net.guard import guarded
 from harness.scenario import Queue, Scenario
 from harness.toxiproxy.launcher import loopback
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,6 +145,42 @@ def test_a_binary_that_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(EnvironmentFailed, match="ended with code 2 before it could be used: no such flag"):
         launch("binary")
+
+
+def test_a_binary_ends_when_whoever_launched_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Toxiproxy does not know that rule: a guard stands between."""
+    program = tmp_path / launcher.BINARY
+    program.write_text(f"#!{sys.executable}\n{TOXIPROXY}")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    launched = launch("binary")
+    child = launched.child
+    assert child is not None
+    below = int(Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text())
+    assert child._process.stdin is not None
+    child._process.stdin.close()  # as when this process is killed
+    until = time.monotonic() + 10
+    while Path(f"/proc/{below}").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not Path(f"/proc/{below}").exists()
+    launched.stop()
+
+
+#: A toxiproxy-server that answers /version and ends with nobody.
+TOXIPROXY = """
+import http.server, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'{"version": "2.12.0"}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("-port") + 1])), Handler).serve_forever()
+"""
 
 
 def test_the_embedded_one_is_a_process_that_ends_with_the_run() -> None:

@@ -20,7 +20,7 @@ _GRACE_SECONDS = 3.0
 
 def guarded(command: list[str]) -> list[str]:
     """*command*, ended with the standard input of who runs it."""
-    return [sys.executable, "-m", "harness.environments.live.guard", *command]
+    return [sys.executable, "-m", "harness.net.guard", *command]
 
 
 def main() -> int:
