@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report", "One report of saved runs."),
     "compare": ("compare", "Two reports side by side: newly failing, recovery times, duplicates."),
     "replay": ("replay", "Run a saved history or counterexample again and compare."),
+    "init": ("init", "A project to start from: a consumer, a scenario, a test and a CI workflow."),
     "audit": ("audit", "What the settings of queues do to messages when something fails, and the change."),
     "conformance": ("conformance", "Try on a server what AWS does, rule by rule."),
     "dlq": ("dlq", "Look into a dead-letter queue, and send dead letters back."),
