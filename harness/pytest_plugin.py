@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixtures ``sim`` and ``toxiproxy``, and the marker ``chaos``.
+"""The pytest plugin: the fixtures ``sim`` and ``toxiproxy``, the marker ``chaos``, and ``--chaos-sweep``.
 
 It decides at start, by text only, whether it takes part: a ``harness.toml``,
 ``[tool.harness]`` in pyproject.toml, ``chaos = true`` among pytest's settings
@@ -40,6 +40,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--chaos-examples", type=int, default=None, metavar="N", help="runs of each `sim` test (else the marker's)"
     )
+    group.addoption(
+        "--chaos-sweep",
+        action="store_true",
+        help="repeat each test once for each fault that could strike an AWS or Redis call in it (moto, fakeredis, sim)",
+    )
+    group.addoption(
+        "--chaos-sweep-budget",
+        default="first,10m",
+        metavar="WHAT,TIME",
+        help="how much: `first` (of each call and kind) or `all`, and a time such as 90s, 10m, 1h (default: first,10m)",
+    )
+    group.addoption(
+        "--chaos-sweep-kinds", default=None, metavar="KIND,...", help="with --chaos-sweep: only these kinds of fault"
+    )
+    group.addoption(
+        "--chaos-sweep-fault", default=None, metavar="NAME", help="with --chaos-sweep: this fault alone, as reported"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -74,6 +91,10 @@ def _install(config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
+    if config.getoption("--chaos-sweep"):
+        from harness.pytest_sweep import ChaosSweep
+
+        config.pluginmanager.register(ChaosSweep(config), "chaos-sweep")
 
 
 # --- seeds and examples
@@ -129,15 +150,28 @@ def sim(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     made = NewSim(
         request.node.originalname if hasattr(request.node, "originalname") else request.node.name,
         seed=seed,
-        faults=marked["faults"],
+        faults=[*marked["faults"], *_swept_faults(request.config)],
         command=_command(request.node, seed),
         remedy="" if active else _LATE,
         out=tmp_path_factory.getbasetemp() / "chaos",
     )
     request.node.stash[_SIM] = made
+    if request.config.getoption("--chaos-sweep"):
+        from harness.pytest_child import SIM
+
+        request.node.stash[SIM] = made
     yield made
     if made.result is None and request.node.stash.get(_DONE, False):
         pytest.fail("this test asked for `sim` and never ran it: call sim.run()", pytrace=False)
+
+
+def _swept_faults(config: pytest.Config) -> list[Any]:
+    """The fault that a sweep tries now."""
+    if not config.getoption("--chaos-sweep"):
+        return []
+    from harness.pytest_child import SWEPT_FAULTS
+
+    return config.stash.get(SWEPT_FAULTS, None) or []
 
 
 @pytest.fixture

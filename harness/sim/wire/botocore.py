@@ -41,7 +41,7 @@ from harness.sim.wire.botocore_protocols import Malformed, Reply, decode_json, d
 from harness.sim.wire.botocore_shortcut import short_cut
 from harness.sim.world import World
 
-__all__ = ["environ", "install", "refusal_of_parameters", "send_for", "short_cut", "uninstall"]
+__all__ = ["environ", "failure_as_seen", "install", "refusal_of_parameters", "send_for", "short_cut", "uninstall"]
 
 #: Where clients are told to go: loopback, on a port where nothing ever listens (discard).
 ENDPOINT_URL = "http://127.0.0.1:9"
@@ -334,6 +334,18 @@ def _refusal(protocol: str, model: Any, refusal: ServiceError | Answer | Reply |
         reply = encode_error(protocol, model, error, request_id)
         return Reply(reply.status, {**reply.headers, **refusal.headers}, reply.body)
     return encode_error(protocol, model, refusal, request_id)
+
+
+def failure_as_seen(request: Any, model: Any, failed: Failed, request_id: str) -> Any:
+    """What a client of the service *model* gets for *request* where an exchange has failed.
+
+    Raises:
+        HTTPClientError: no answer comes; as botocore tells of a broken connection.
+    """
+    if failed.refusal is None:
+        _break(failed, request)
+    reply = _refusal(model.resolved_protocol, model, failed.refusal, request_id)
+    return _response(request, Reply(reply.status, {"x-amzn-RequestId": request_id, **reply.headers}, reply.body))
 
 
 class _Raw(BytesIO):

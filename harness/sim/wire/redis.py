@@ -42,7 +42,7 @@ from harness.sim.wire.stream import CONNECT_GIVES_UP_US, StreamSocket
 if TYPE_CHECKING:
     from harness.sim.world import World
 
-__all__ = ["RedisSocket", "connect", "install", "uninstall"]
+__all__ = ["CONNECT", "RedisSocket", "connect", "install", "point_of", "uninstall"]
 
 CONNECT = "redis.CONNECT"
 
@@ -90,7 +90,7 @@ class RedisSocket(StreamSocket):
             return
         carried_out: list[str] = []
         for position, fields in enumerate(requests):
-            point = _point(fields)
+            point = point_of(fields)
             verdict = self._passing(point, "before")
             if not self._under_way:
                 self._under_way = True
@@ -215,7 +215,7 @@ def _name(fields: list[bytes]) -> str:
     return fields[0].decode("utf-8", "replace").upper()
 
 
-def _point(fields: list[bytes]) -> str | None:
+def point_of(fields: list[bytes]) -> str | None:
     """The command's point without its side; ``None`` for commands about the connection itself."""
     name = fields[0]
     if len(fields) == 3 and fields[2] == b"1":
