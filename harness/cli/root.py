@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Judge a saved history again."),
     "report": ("report", "One report of saved runs."),
     "compare": ("compare", "Two reports side by side: newly failing, recovery times, duplicates."),
+    "export": ("export", "A history as a Perfetto trace, OpenTelemetry spans or a picture."),
     "replay": ("replay", "Run a saved history or counterexample again and compare."),
     "init": ("init", "A project to start from: a consumer, a scenario, a test and a CI workflow."),
     "audit": ("audit", "What the settings of queues do to messages when something fails, and the change."),

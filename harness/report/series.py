@@ -19,6 +19,7 @@ __all__ = [
     "BreakerBand",
     "FaultLane",
     "Mark",
+    "QueueLevels",
     "Rates",
     "Series",
     "Span",
@@ -202,7 +203,7 @@ class _Level:
         return [total / length if length > 0 else 0.0 for total, length in zip(self._sums, lengths, strict=True)]
 
 
-class _Queues:
+class QueueLevels:
     """Follows each message: waiting, in flight, or in a dead-letter queue."""
 
     def __init__(self, dead: frozenset[str], width: float, end: float) -> None:
@@ -360,7 +361,7 @@ class _Reader:
         self._effects, self._deletes = _Bins(width, end), _Bins(width, end)
         self._effects_seen = 0
         self._level_width = nice_width(end, _LEVEL_BINS)
-        self._queues = _Queues(dead, self._level_width, end)
+        self._queues = QueueLevels(dead, self._level_width, end)
         self._breakers = _Breakers()
         self._marks: list[Mark] = []
         self._down: dict[str, int] = {}  # process -> its crash in _marks, until it runs again
