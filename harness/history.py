@@ -166,9 +166,8 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        if self._buffer:
-            self._file.write(self._buffer)
-            self._buffer.clear()
+        while self._buffer:  # a disk that is nearly full takes a part, and says so at the next
+            del self._buffer[: self._file.write(self._buffer)]
 
     def close(self) -> None:
         if not self._file.closed:

@@ -106,7 +106,17 @@ def execute(scenario: Scenario, job: Job) -> dict[str, Any]:
             found = verify(job, result.history, witness)
             if found is not None:
                 entry = {**entry, "verdict": "error", "reason": found.reason, "stacks": found.stacks}
-    return refresh(entry, result, folder) if job.draw else entry
+    if not job.draw:
+        return entry
+    try:
+        return refresh(entry, result, folder)
+    except OSError as error:  # as a rule the disk is full: what is not on it cannot be shown
+        reason = f"its timeline could not be written: {error.strerror or error}"
+        return {
+            **entry,
+            "verdict": "error",
+            "reason": f"{entry['reason']}; {reason}" if entry.get("reason") else reason,
+        }
 
 
 def refresh(entry: Mapping[str, Any], result: Result, folder: Path) -> dict[str, Any]:

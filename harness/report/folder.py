@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import EnvironmentFailed, UsageError
 from harness.history import Event, Header
 from harness.report import index, json_result, junit, markdown, picture
 from harness.report.changes import changes
@@ -31,6 +32,7 @@ from harness.report.timeline import Caption, render
 __all__ = ["Before", "ReportFolder", "draw"]
 
 _MARK = "results.json"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _OURS = frozenset({"index.html", "results.json", "summary.md", "junit.xml"})
 #: Those of older reports too, which a new one may replace.
 _SCENARIO_FILES = frozenset({"history.jsonl", "timeline.png", "timeline.svg", "timeline-dark.png"})
@@ -98,7 +100,20 @@ class ReportFolder:
             ) from None
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
+        """Take the work folder away, but where the disk is full: what was recorded is kept then.
+
+        Raises:
+            EnvironmentFailed: the disk is full; the message says where the histories are.
+        """
+        if isinstance(error, OSError) and error.errno in _FULL and self.work.is_dir():
+            kept = self.place.parent / f"{self.place.name}.unfinished"
+            shutil.rmtree(kept, ignore_errors=True)
+            self.work.rename(kept)
+            raise EnvironmentFailed(
+                f"the report could not be written: {error.strerror}. What was recorded until then is in {kept}. "
+                "Make room, or name a folder on another disk with --out"
+            ) from None
         shutil.rmtree(self.work, ignore_errors=True)
 
     def final(self, path: Path) -> Path:

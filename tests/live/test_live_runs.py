@@ -185,19 +185,28 @@ class Soon:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["the SQS server", "the embedded proxy"])
+@pytest.mark.parametrize("name", ["the SQS server", "the embedded proxy", "fakeredis's server"])
 def test_a_server_that_dies_makes_an_error_and_the_history_is_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    """Never a pass; what happened up to then is in the file, nothing runs on."""
+    """Never a pass, though nobody here uses Redis; what happened up to then is in the file, nothing runs on."""
     Soon(monkeypatch, name, lambda soon: os.kill(soon.child.pid, signal.SIGKILL), after=0.3)
-    fault = Fault("network.sqs", "latency", start=0.6, end=0.8, latency=10)
-    result = run("slow", fault, out=tmp_path)
+    result = run("slow", out=tmp_path)
     assert result.verdict == "error", result
-    assert result.reason
+    assert name in result.reason
     lines = (tmp_path / "slow" / "history.jsonl").read_text().splitlines()
     assert json.loads(lines[1])["kind"] == "run.start"
     assert json.loads(lines[-1])["reason"] == "error"
+
+
+@pytest.mark.slow
+def test_a_proxy_server_of_somebody_elses_that_goes_away_makes_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clients' failures are not the consumers'."""
+    with ToxiproxyServer(port=0) as server:
+        Soon(monkeypatch, "nobody", lambda soon: server.stop(), after=0.3)
+        result = run("slow", toxiproxy=server.url)
+    assert result.verdict == "error", result
+    assert server.url in result.reason
 
 
 @pytest.mark.slow
@@ -294,6 +303,29 @@ def _descendants(pid: int) -> list[int]:
     for one in found:
         found += [child for child, parent in parents.items() if parent == one]
     return found[1:]
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_and_the_history_kept(tmp_path: Path) -> None:
+    """A disk with room for the history and not for the report: exit code 3, no traceback, no pass, nobody left."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=36k", "tmpfs", str(disk)], capture_output=True, text=True
+    )
+    if made.returncode:
+        pytest.skip(f"no small disk can be made here: {made.stderr.strip()}")
+    try:
+        done = subprocess.run(command("right", disk / "out"), capture_output=True, text=True, timeout=90)
+        printed = done.stdout + done.stderr
+        assert done.returncode == 3, printed
+        assert "No space left on device" in printed
+        assert "Traceback" not in printed
+        assert "passed" not in printed
+        lines = (disk / "out.unfinished" / "right" / "history.jsonl").read_text().splitlines()
+        assert json.loads(lines[-1])["kind"] == "run.end"
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.slow

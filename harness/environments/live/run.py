@@ -35,6 +35,7 @@ from harness.errors import EnvironmentFailed, PlanError, ScenarioError
 from harness.faults.engine import FaultEngine
 from harness.faults.plan import FaultPlan
 from harness.history import Event
+from harness.net.child import Child
 from harness.scenario import Process, Scenario
 from harness.seeds import Seeds
 from harness.toxiproxy.launcher import Launched, launch
@@ -118,6 +119,8 @@ class LiveRun:
         self._tap: RedisTap | None = None
         self._network: Network | None = None
         self._processes: LiveProcesses | None = None
+        self._servers: list[Child] = []  # that were started for this run
+        self._of_others: list[Callable[[], object]] = []  # raise EnvironmentFailed where a server of theirs is gone
         self._struck: list[int] = []
         self._points: dict[str, dict[str, int]] = {}
         self._senders: list[LiveSender] = []
@@ -162,6 +165,11 @@ class LiveRun:
         sqs.check(plan)
         redis = LiveRedis(self.options)
         self._undo.append(redis.stop)
+        self._servers = [child for child in (toxiproxy.child, sqs.child, redis.child) if child is not None]
+        if toxiproxy.child is None:
+            self._of_others.append(toxiproxy.client.version)
+        if redis.child is None:
+            self._of_others.append(redis.check)
         if queues_in_redis(scenario):
             self._tap = RedisTap(scenario, redis.address, self.clock, self.record)
             self._undo.append(self._tap.stop)
@@ -340,6 +348,13 @@ class LiveRun:
         sqs, network = self._sqs, self._network
         assert sqs is not None
         assert network is not None
+        for server in self._servers:
+            if not server.alive:
+                raise EnvironmentFailed(
+                    f"{server.what} ended in the middle of the run: {server.printed()}".rstrip(": ")
+                )
+        for ask in self._of_others:
+            ask()
         self._fetch()
         for sender in self._senders:
             if sender.failure is not None:

@@ -173,9 +173,13 @@ class LiveRedis:
             check_url(choice, "--redis", options.allow_remote)
             self.address = host_and_port(choice, 6379)
             self.database = int(urlsplit(choice).path.strip("/") or 0)
-            if not _pings(self.address):
-                raise EnvironmentFailed(f"no Redis answers at {self.address}. Start one, or leave out --redis")
+            self.check()
         self.kind = choice
+
+    def check(self) -> None:
+        """Raises EnvironmentFailed where nobody answers."""
+        if not _pings(self.address):
+            raise EnvironmentFailed(f"no Redis answers at {self.address}. Start one, or leave out --redis")
 
     def _start_server(self) -> None:
         found = shutil.which("redis-server")

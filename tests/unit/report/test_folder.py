@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import EnvironmentFailed, UsageError
+from harness.history import Writer
 from harness.report.folder import ReportFolder, draw
 from tests.unit.report import synthetic
 from tests.unit.report.entries import entry
@@ -70,3 +72,58 @@ def test_a_run_without_events_has_no_picture(tmp_path: Path) -> None:
     with ReportFolder(tmp_path / "latest") as folder:
         full = draw(folder.work, entry("none", "left out"), {}, [])
     assert "timeline" not in full
+
+
+def test_on_a_full_disk_what_was_recorded_is_kept_and_told(tmp_path: Path) -> None:
+    """The histories are evidence that took time: they lie beside the report's place, and the older report stays."""
+    place = tmp_path / "latest"
+    with ReportFolder(place) as folder:
+        folder.publish([entry("old")])
+
+    def unfinished(text: str) -> None:
+        with ReportFolder(place) as folder:
+            (folder.work / "one").mkdir()
+            (folder.work / "one" / "history.jsonl").write_text(text)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    kept = tmp_path / "latest.unfinished"
+    for text in ("first", "second"):
+        with pytest.raises(EnvironmentFailed) as caught:
+            unfinished(text)
+        message = str(caught.value)
+        assert "No space left on device" in message
+        assert str(kept) in message
+        assert "--out" in message
+        assert (kept / "one" / "history.jsonl").read_text() == text
+    assert "old" in (place / "results.json").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "latest.unfinished"]
+
+
+def test_after_any_other_error_nothing_is_left(tmp_path: Path) -> None:
+    """A defect keeps no half of a report."""
+    with pytest.raises(OSError, match="busy"), ReportFolder(tmp_path / "latest"):
+        raise OSError(errno.EBUSY, "busy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_history_is_written_whole_where_a_disk_takes_it_in_pieces(tmp_path: Path) -> None:
+    """What a write did not take is written by the next one, which says it where the disk is full."""
+    writer = Writer(tmp_path / "history.jsonl", {"schema": "x"}, buffer_bytes=1 << 20)
+    for number in range(100):
+        writer.write({"n": number, "t": 0.0, "actor": "-", "kind": "run.start"})
+    file, writes = writer._file, []
+
+    class Pieces:
+        closed = False
+
+        def write(self, data: bytes) -> int:
+            writes.append(len(data))
+            return file.write(bytes(data[:1000])) or 0
+
+        def close(self) -> None:
+            file.close()
+
+    writer._file = Pieces()  # type: ignore[assignment]
+    writer.close()
+    assert len(writes) > 1
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 101
