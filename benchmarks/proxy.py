@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.proxy_peer import Peer
+from harness.net.guard import guarded_pid
 from harness.toxiproxy.client import ToxiproxyClient
 from harness.toxiproxy.launcher import BINARY, Launched, launch
 
@@ -67,7 +68,7 @@ class Way:
     def pid(self) -> int:
         assert self.launched is not None
         assert self.launched.child is not None
-        return self.launched.child.pid
+        return guarded_pid(self.launched.child.pid) if self.launched.kind == "binary" else self.launched.child.pid
 
     def connect(self, what: str) -> socket.socket:
         made = socket.create_connection(("127.0.0.1", self.port(what)), timeout=20)

@@ -13,7 +13,7 @@ import threading
 
 from harness.net import child
 
-__all__ = ["guarded", "main"]
+__all__ = ["guarded", "guarded_pid", "main"]
 
 _GRACE_SECONDS = 3.0
 
@@ -21,6 +21,20 @@ _GRACE_SECONDS = 3.0
 def guarded(command: list[str]) -> list[str]:
     """*command*, ended with the standard input of who runs it."""
     return [sys.executable, "-m", "harness.net.guard", *command]
+
+
+def guarded_pid(guard: int) -> int:
+    """The process id of the program that the process *guard* runs (Linux).
+
+    Raises:
+        OSError: *guard* has ended.
+        ValueError: it runs nothing.
+    """
+    with open(f"/proc/{guard}/task/{guard}/children") as children:
+        found = children.read().split()
+    if not found:
+        raise ValueError(f"process {guard} runs nothing")
+    return int(found[0])
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness.net.guard import guarded
+from harness.net.guard import guarded, guarded_pid
 
 #: Says its pid and waits for nothing that the guard does.
 SERVER = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
@@ -50,6 +50,7 @@ def test_the_end_of_standard_input_ends_the_server(tmp_path: Path) -> None:
 def test_sigterm_ends_the_server_and_is_no_failure(tmp_path: Path) -> None:
     """As at the end of every run."""
     guard, server = started(tmp_path / "pid")
+    assert guarded_pid(guard.pid) == server
     guard.terminate()
     assert guard.wait(10) == 0
     assert gone(server)

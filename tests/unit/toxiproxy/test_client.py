@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EnvironmentFailed, UsageError
+from harness.net.guard import guarded_pid
 from harness.toxiproxy import launcher
 from harness.toxiproxy.client import ToxiproxyClient, ToxiproxyError, UnsupportedToxicError
 from harness.toxiproxy.launcher import launch, loopback
@@ -156,7 +157,7 @@ def test_a_binary_ends_when_whoever_launched_it_does(tmp_path: Path, monkeypatch
     launched = launch("binary")
     child = launched.child
     assert child is not None
-    below = int(Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text())
+    below = guarded_pid(child.pid)
     assert child._process.stdin is not None
     child._process.stdin.close()  # as when this process is killed
     until = time.monotonic() + 10
