@@ -413,6 +413,7 @@ def test_elasticmq_gives_the_same_verdicts(name: str, fault: Fault, verdict: str
     assert kinds(result)["receive"] >= 10
 
 
+@pytest.mark.slow
 def test_an_elasticmq_that_runs_already_is_used_by_its_url() -> None:
     """The consumer that loses messages is found out there, and its queues are deleted afterwards."""
     fault = Fault("point.in-hand", "crash", nth=3, restart_after=0.2)

@@ -15,19 +15,15 @@ from unittest import mock
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import initialize, rule
 from moto import mock_aws
 from moto.sqs import models
 
 from harness.fidelity.known import known
-from harness.sim.services.sqs import SqsError
 from tests.budget import examples
-from tests.unit.sim.services.sqs_desk import Desk
-
-SECOND = 1_000_000
+from tests.properties.sqs_side_by_side import SECOND, BothMachine, FifoMachine, StandardMachine
 
 #: The rules on which moto differs, and that a machine therefore never tries.
 KEEPS_CLEAR = {
@@ -49,44 +45,22 @@ KEEPS_CLEAR = {
 }
 
 
-class BothMachine(RuleBasedStateMachine):
-    """The same calls on both, answers side by side."""
+class MotoMachine(BothMachine):
+    """moto beside ours, on one clock."""
 
-    kind = "standard"
+    other, account = "moto", "123456789012"
 
     def __init__(self) -> None:
         super().__init__()
-        self.desk = Desk()
         self._undo: list[Callable[[], object]] = []
-        self.pairs: list[tuple[str, str, str]] = []  # body, our handle, moto's handle
-        self.counts: dict[str, int] = {}
-        self.sent = 0
-        self.ticks = 0
 
-    def start(self, receives: int) -> None:
-        """Both with a queue and its dead-letter queue."""
+    def begin(self, receives: int) -> None:
         for name, a_second in (("unix_time", 1), ("unix_time_millis", 1_000)):
             patch = mock.patch.object(models, name, self._clock(a_second, getattr(models, name)))
             patch.start()
             self._undo.append(patch.stop)
         models.sqs_backends.clear()
-        self.moto = _client[0]
-        ending = ".fifo" if self.kind == "fifo" else ""
-        fifo = {"FifoQueue": "true"} if ending else {}
-        self.name, self.dead = f"q{ending}", f"dead{ending}"
-        for name in (self.dead, self.name):
-            policy = {}
-            if name == self.name:
-                policy = {"RedrivePolicy": f'{{"deadLetterTargetArn": "{{}}", "maxReceiveCount": {receives}}}'}
-            for ours in (True, False):
-                account = "000000000000" if ours else "123456789012"
-                arn = f"arn:aws:sqs:us-east-1:{account}:{self.dead}"
-                filled = {key: value.replace("{}", arn) for key, value in policy.items()}
-                given = {"QueueName": name, "Attributes": {**fifo, **filled}}
-                if ours:
-                    self.desk.call("CreateQueue", **given)
-                else:
-                    self.moto.create_queue(**given)
+        self.start(_client[0], receives)
 
     def _clock(self, a_second: int, original: Any) -> Callable[..., float]:
         """moto's clock in its own unit: ours."""
@@ -100,176 +74,26 @@ class BothMachine(RuleBasedStateMachine):
         while self._undo:
             self._undo.pop()()
 
-    def tick(self) -> None:
-        """Each call has a moment of its own, so that no two times are equal."""
-        self.ticks += 1
-        clock = self.desk.clock
-        clock.us = clock.us // SECOND * SECOND + self.ticks * 10
-
-    def both(self, operation: str, **parameters: Any) -> tuple[Any, Any]:
-        """Both answers, or for a refusal its code; that one refuses and the other does not is a difference."""
-        self.tick()
-        mine = {**parameters}
-        theirs = {**parameters}
-        if isinstance(parameters.get("ReceiptHandle"), tuple):
-            mine["ReceiptHandle"], theirs["ReceiptHandle"] = parameters["ReceiptHandle"]
-        method = "".join("_" + c.lower() if c.isupper() else c for c in operation).lstrip("_")
-        try:
-            ours: Any = self.desk.call(operation, **mine)
-        except SqsError as error:
-            ours = error.code
-        try:
-            other: Any = getattr(self.moto, method)(**theirs)
-            other.pop("ResponseMetadata", None)
-        except ClientError as error:
-            other = error.response["Error"]["Code"]
-        assert isinstance(ours, str) == isinstance(other, str), f"{operation}: {ours} here, {other} on moto"
-        return ours, other
-
-    def send(self, **parameters: Any) -> None:
-        self.sent += 1
-        ours, other = self.both("SendMessage", QueueUrl=self.name, MessageBody=f"m{self.sent}", **parameters)
-        assert not isinstance(ours, str), ours
-        assert ours["MD5OfMessageBody"] == other["MD5OfMessageBody"]
-        assert ours.get("MD5OfMessageAttributes") == other.get("MD5OfMessageAttributes")
-
-    def receive(self, queue: str, limit: int, timeout: int) -> None:
-        ours, other = self.both(
-            "ReceiveMessage",
-            QueueUrl=queue,
-            MaxNumberOfMessages=limit,
-            VisibilityTimeout=timeout,
-            AttributeNames=["All"],
-            MessageAttributeNames=["All"],
-        )
-        mine, theirs = ours.get("Messages", []), other.get("Messages", [])
-        if any(count >= 3 for count in self.counts.values()):
-            theirs = sorted(theirs, key=lambda message: str(message["Body"]))
-            mine = sorted(mine, key=lambda message: str(message["Body"]))
-        assert [message["Body"] for message in mine] == [message["Body"] for message in theirs]
-        for one, two in zip(mine, theirs, strict=True):
-            self.counts[one["Body"]] = int(one["Attributes"]["ApproximateReceiveCount"])
-            assert one["Attributes"]["ApproximateReceiveCount"] == two["Attributes"]["ApproximateReceiveCount"]
-            for name in ("SentTimestamp", "ApproximateFirstReceiveTimestamp"):
-                assert abs(int(one["Attributes"][name]) - int(two["Attributes"][name])) <= 1
-            assert one.get("MessageAttributes") == two.get("MessageAttributes")
-            assert one.get("MD5OfMessageAttributes") == two.get("MD5OfMessageAttributes")
-            if queue == self.name:
-                self.pairs.append((one["Body"], one["ReceiptHandle"], two["ReceiptHandle"]))
-
-    @rule()
-    def look(self) -> None:
-        """The counts of both queues are the same."""
-        front = "ApproximateNumberOfMessages"
-        for queue in (self.name, self.dead):
-            ours, other = self.both(
-                "GetQueueAttributes",
-                QueueUrl=queue,
-                AttributeNames=[front, front + "NotVisible", front + "Delayed"],
-            )
-            assert ours == other
-
     @rule(seconds=st.sampled_from([1, 1, 2, 5, 31]))
     def wait(self, seconds: int) -> None:
         self.desk.clock.pass_to(self.desk.clock.us + seconds * SECOND)
         self.tick()
 
 
-class StandardMachine(BothMachine):
-    """Sends, delays, receives, deletes, changes and dead letters of a standard queue."""
+class MotoStandard(StandardMachine, MotoMachine):
+    """A standard queue."""
 
     @initialize()
-    def begin(self) -> None:
-        self.start(receives=4)
-
-    @precondition(lambda self: self.sent < 9)
-    @rule(delay=st.sampled_from([0, 0, 3]), attribute=st.sampled_from([None, "x", "é"]))
-    def send_one(self, delay: int, attribute: str | None) -> None:
-        more = {"MessageAttributes": {"k": {"DataType": "String", "StringValue": attribute}}} if attribute else {}
-        self.send(DelaySeconds=delay, **more)
-
-    @rule(timeout=st.sampled_from([0, 1, 5, 30]))
-    def receive_all(self, timeout: int) -> None:
-        self.receive(self.name, 10, timeout)
-
-    @rule()
-    def receive_dead(self) -> None:
-        self.receive(self.dead, 10, 0)
-
-    @precondition(lambda self: self.pairs)
-    @rule(data=st.data())
-    def delete(self, data: st.DataObject) -> None:
-        _, mine, theirs = data.draw(st.sampled_from(self.pairs[-6:]))
-        self.both("DeleteMessage", QueueUrl=self.name, ReceiptHandle=(mine, theirs))
-
-    @precondition(lambda self: self.pairs)
-    @rule(data=st.data(), seconds=st.sampled_from([0, 1, 7, 60]))
-    def change(self, data: st.DataObject, seconds: int) -> None:
-        _, mine, theirs = data.draw(st.sampled_from(self.pairs[-6:]))
-        self.both(
-            "ChangeMessageVisibility",
-            QueueUrl=self.name,
-            ReceiptHandle=(mine, theirs),
-            VisibilityTimeout=seconds,
-        )
-
-    @rule(limit=st.sampled_from([0, 11]), wait=st.sampled_from([-1, 0, 21]), unknown=st.booleans())
-    def refuse(self, limit: int, wait: int, unknown: bool) -> None:
-        name = "nobody" if unknown else self.name
-        ours, other = self.both("ReceiveMessage", QueueUrl=name, MaxNumberOfMessages=limit, WaitTimeSeconds=wait)
-        assert ours == other
-
-    @precondition(lambda self: self.sent < 9)
-    @rule()
-    def send_batch(self) -> None:
-        self.sent += 1
-        entries = [{"Id": "a", "MessageBody": f"m{self.sent}"}]
-        ours, other = self.both("SendMessageBatch", QueueUrl=self.name, Entries=entries)
-        assert [entry["Id"] for entry in ours["Successful"]] == [entry["Id"] for entry in other["Successful"]]
+    def begin_standard(self) -> None:
+        self.begin(receives=4)
 
 
-class FifoMachine(BothMachine):
-    """Order, deduplication and dead letters of one group of a FIFO queue, one message a receive."""
-
-    kind = "fifo"
+class MotoFifo(FifoMachine, MotoMachine):
+    """A FIFO queue."""
 
     @initialize()
-    def begin(self) -> None:
-        self.start(receives=3)
-        self.held: tuple[str, str, str] | None = None
-
-    @precondition(lambda self: self.sent < 9)
-    @rule(again=st.booleans())
-    def send_one(self, again: bool) -> None:
-        dedup = f"d{self.sent}" if again and self.sent and not self.counts else f"d{self.sent + 1}"
-        self.send(MessageGroupId="g", MessageDeduplicationId=dedup)
-
-    @rule()
-    def receive_one(self) -> None:
-        before = len(self.pairs)
-        self.receive(self.name, 1, 30)
-        if len(self.pairs) > before:
-            self.held = self.pairs[-1]
-            self.until = self.desk.clock.us + 29 * SECOND
-
-    @precondition(lambda self: self.held is not None and self.desk.clock.us < self.until)
-    @rule()
-    def delete(self) -> None:
-        assert self.held is not None
-        self.both("DeleteMessage", QueueUrl=self.name, ReceiptHandle=self.held[1:])
-        self.held = None
-
-    @precondition(lambda self: self.held is not None and self.desk.clock.us < self.until)
-    @rule()
-    def give_back(self) -> None:
-        assert self.held is not None
-        handle = self.held[1:]
-        self.both("ChangeMessageVisibility", QueueUrl=self.name, ReceiptHandle=handle, VisibilityTimeout=0)
-        self.held = None
-
-    @rule()
-    def receive_dead(self) -> None:
-        self.receive(self.dead, 1, 0)
+    def begin_fifo(self) -> None:
+        self.begin(receives=3)
 
 
 #: The client of moto, made once: that takes longer than all of an example's calls.
@@ -295,9 +119,9 @@ LIMITS = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
-TestStandardQueue = StandardMachine.TestCase
+TestStandardQueue = MotoStandard.TestCase
 TestStandardQueue.settings = LIMITS
-TestFifoQueue = FifoMachine.TestCase
+TestFifoQueue = MotoFifo.TestCase
 TestFifoQueue.settings = LIMITS
 
 
