@@ -1,4 +1,4 @@
-"""``harness probe``: is a retry policy or a circuit breaker what its contract says?"""
+"""``harness probe``: is a component what its contract says?"""
 
 from __future__ import annotations
 
@@ -12,13 +12,23 @@ from harness.cli.options import json_option, output_file, seed_option, write_fil
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.properties import BreakerContract, Report, RetryContract
+    from harness.properties import Contract, Report
 
 __all__ = ["command"]
 
+#: What can be probed, and the contract that says what it promises.
+_KINDS = {
+    "retry": "RetryContract",
+    "breaker": "BreakerContract",
+    "dead-letter": "DeadLetterContract",
+    "idempotency": "IdempotencyContract",
+    "lambda": "LambdaContract",
+    "consumer": "ConsumerContract",
+}
+
 
 @click.command("probe")
-@click.argument("kind", type=click.Choice(["retry", "breaker"]))
+@click.argument("kind", type=click.Choice(list(_KINDS)))
 @click.argument("target", metavar="MODULE:FACTORY")
 @seed_option
 @click.option("--examples", type=click.IntRange(1), default=200, show_default=True, help="How many to try.")
@@ -31,10 +41,12 @@ __all__ = ["command"]
 )
 @json_option
 def command(kind: str, target: str, seed: int | None, examples: int, max_seconds: float, json: str | None) -> int:
-    """Try the properties of a retry policy or a circuit breaker, in virtual time.
+    """Try the properties of a component, in virtual time: a retry policy, a circuit breaker, a consumer with dead
+    letters, idempotent code, a Lambda function, a whole consumer.
 
-    FACTORY takes no argument and returns a RetryContract or a BreakerContract (harness.properties). Every property
-    that fails is told with its smallest example.
+    FACTORY takes no argument and returns a contract of harness.properties (RetryContract, BreakerContract,
+    DeadLetterContract, IdempotencyContract, LambdaContract, ConsumerContract). Every property that fails is told with
+    its smallest example.
 
     Exit code: 0 no property fails, 1 one does, 4 nothing could be tried.
     """
@@ -56,11 +68,11 @@ def command(kind: str, target: str, seed: int | None, examples: int, max_seconds
     return 0 if any(one.verdict == "holds" for one in report.properties) else 4
 
 
-def _contract(kind: str, target: str) -> RetryContract | BreakerContract:
+def _contract(kind: str, target: str) -> Contract:
+    from harness import properties
     from harness.loading import resolve
-    from harness.properties import BreakerContract, RetryContract
 
-    wanted: type[Any] = RetryContract if kind == "retry" else BreakerContract
+    wanted: type[Any] = getattr(properties, _KINDS[kind])
     if ":" not in target:
         raise UsageError(f"is {target!r}", field="MODULE:FACTORY", remedy="Give it as package.module:function")
     factory = resolve(target, field="MODULE:FACTORY")
@@ -71,7 +83,7 @@ def _contract(kind: str, target: str) -> RetryContract | BreakerContract:
             field=target,
             remedy=f"Return a harness.properties.{wanted.__name__}",
         )
-    contract: RetryContract | BreakerContract = made
+    contract: Contract = made
     return contract
 
 

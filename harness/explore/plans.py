@@ -103,8 +103,9 @@ class FaultSpace:
         kinds: Collection[str] | None = None,
         targets: Collection[str] | None = None,
         beyond: bool = False,
+        under: FaultPlan | None = None,
     ) -> FaultSpace:
-        """Run *scenario* without faults and take down what can strike it.
+        """Run *scenario* without faults, or with those of *under*, and take down what can strike it.
 
         *kinds* and *targets* (patterns such as ``aws.sqs.*``) narrow it. Faults of the workload come only where
         *kinds* names them. With *beyond*, faults without an end are drawn too, under which safety alone is judged.
@@ -116,7 +117,7 @@ class FaultSpace:
         unknown = sorted(set(kinds or ()) - known)
         if unknown:
             raise ScenarioError(f"{unknown[0]!r} is no kind of fault", field="kinds", remedy="docs/faults.md has them")
-        clean = runner.run(scenario, faults=FaultPlan(), seed=seed)
+        clean = runner.run(scenario, faults=FaultPlan() if under is None else under, seed=seed)
         wanted = None if kinds is None else frozenset(kinds)
         found = [
             one
