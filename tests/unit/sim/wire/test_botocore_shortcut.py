@@ -416,7 +416,7 @@ def test_caller_may_change_what_it_got(run: Run) -> None:
 
 
 def test_taken_where_powertools_is_imported(run: Run, sends: list[str]) -> None:
-    """The handler that Powertools adds to every client only names it in a header: the short cut is taken all the same."""
+    """The handler that Powertools adds to every client only names it in a header: it costs no short cut."""
     user_agent = pytest.importorskip("aws_lambda_powertools.shared.user_agent")
 
     def main() -> None:
