@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from harness.resilience._waits import in_force
 from harness.resilience.budget import LocallyThrottledError
 from harness.resilience.errors import Classification, Diagnosis
 
@@ -46,7 +47,7 @@ class CallFinished:
 
     ``reason``: success, permanent, unknown, attempts (all used up), deadline,
     budget, hint (over the cap), stopped (by what is no ``Exception``, by
-    ``on_retry``, or while it waited).
+    ``on_retry``, or while it waited; also by the consumer that it holds up).
     """
 
     retry: Retry
@@ -130,7 +131,7 @@ class Call:
             self._give_up(stop, self.attempt)
             raise
         self._delay = delay
-        if retry.budget is not None:  # which may refuse the next attempt
+        if retry.budget is not None or in_force() is not None:  # which may forbid the next attempt
             self._last_error = error
         self.attempt += 1
         return delay
@@ -142,20 +143,33 @@ class Call:
         self._finish(error, "stopped", self.attempt)
 
     def wait(self, seconds: float) -> None:
-        """Wait for the next attempt. Raises what ends the wait early: an interrupt, what a user's ``sleep`` raises."""
+        """Wait for the next attempt. Raises what ends the wait early: an interrupt, what a user's ``sleep`` raises.
+
+        Where it is cut because a consumer stops, there is no next attempt: the last one's error is raised.
+        """
         try:
-            self.retry.pause(seconds)
+            whole = self.retry.pause(seconds)
         except BaseException as stop:
             self._give_up(stop, self.attempt - 1)
             raise
+        if whole is False:
+            self._cut_short()
 
     async def wait_async(self, seconds: float) -> None:
         """As :meth:`wait`; a cancellation ends it too."""
         try:
-            await self.retry.pause_async(seconds)
+            whole = await self.retry.pause_async(seconds)
         except BaseException as stop:
             self._give_up(stop, self.attempt - 1)
             raise
+        if whole is False:
+            self._cut_short()
+
+    def _cut_short(self) -> None:
+        error = self._last_error
+        assert error is not None, "a wait was cut, and no attempt had failed"
+        self._give_up(error, self.attempt - 1)
+        raise error
 
     def _give_up(self, error: BaseException, attempts: int) -> None:
         """*error* ended the call between two attempts: the retry that was paid for is not made."""

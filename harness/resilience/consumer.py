@@ -40,6 +40,7 @@ from harness.resilience._awaiting import HandlerLoop, checked_handler
 from harness.resilience._delivery import DONE, ConsumerEvent, ConsumerListener, Delivery, Outcome, RecentIds, Reporter
 from harness.resilience._loop import Admission, ConsumerOptions, MessageLoop
 from harness.resilience._stack import ErrorDetails, details_of
+from harness.resilience._waits import Waits
 from harness.resilience.dlq import SentOnce, dead_letter_request, envelope_of, problems_of, sqs_client
 from harness.resilience.envelope import MAX_MESSAGE_BYTES
 from harness.resilience.errors import Classification, InvalidMessageFormatError, classify, retry_after
@@ -257,7 +258,11 @@ class ResilientConsumer:
                     signal.signal(number, handler)
 
     def stop(self) -> None:
-        """End :meth:`run` after what is being handled; what was not begun is given back. Safe in a signal handler."""
+        """End :meth:`run` after what is being handled; what was not begun is given back. Safe in a signal handler.
+
+        A handler is not interrupted, but a :class:`~harness.resilience.retry.Retry` that waits for its next attempt
+        gives up within a second, and its message is given back.
+        """
         self._loop.stop()
 
     def _compose(self, handler: Handler) -> Handler:
@@ -373,9 +378,14 @@ class ResilientConsumer:
             # Asked under the claim: a message that is being handled elsewhere, or was, is none without an outcome.
             return self._set_aside(delivery, f"Received more than {self.receive_limit} times without an outcome")
         while True:
+            waits = Waits(self._loop.pause, lambda: self._loop.stopping)
             try:
-                result = self._call(delivery.copy())
+                with waits.installed():
+                    result = self._call(delivery.copy())
             except Exception as error:
+                if waits.cut:
+                    self._report("handler-failed", delivery, error=error, detail="stop() ended its retries")
+                    return self._given_back(0.0)
                 wait = self._not_to_blame(error)
                 if wait is None:
                     return self._failed(delivery, error, identity)

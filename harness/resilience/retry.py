@@ -28,6 +28,9 @@ The rules, for every form:
 * A service's hint (``Retry-After``) is the shortest wait. One that goes over
   the cap ends the call: to ask earlier is known to fail.
 * A wait that would reach the deadline is not begun.
+* A wait in a handler of a :class:`~harness.resilience.consumer.ResilientConsumer`
+  ends when the consumer is asked to stop, unless the policy has a ``sleep`` of its
+  own: then the last error is raised.
 * Calls share nothing but the budget; one object serves any number of threads
   and tasks.
 """
@@ -47,6 +50,7 @@ from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, cast
 
 from harness.resilience._attempts import AttemptEnded, Attempts, Call, CallFinished, RetryEvent, RetryListener, Waiting
 from harness.resilience._listeners import notify
+from harness.resilience._waits import in_force
 from harness.resilience.backoff import Backoff, Exponential, Jitter
 from harness.resilience.budget import Budget, RandomSource
 from harness.resilience.errors import Classification, Diagnosis, diagnose
@@ -310,16 +314,25 @@ class Retry:
     def now(self) -> float:
         return self._clock() if self._clock is not None else time.monotonic()
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> bool:
+        """Wait; ``False`` if the wait was cut because a consumer that it holds up was asked to stop."""
+        waits = in_force()
+        if self._sleep is None and waits is not None:
+            return waits.pause(seconds)
         (self._sleep if self._sleep is not None else time.sleep)(seconds)
+        return True
 
-    async def pause_async(self, seconds: float) -> None:
+    async def pause_async(self, seconds: float) -> bool:
+        waits = in_force()
         if self._async_sleep is not None:
             await self._async_sleep(seconds)
-        else:
-            import asyncio
+            return True
+        if waits is not None:
+            return await waits.pause_async(seconds)
+        import asyncio
 
-            await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)
+        return True
 
     def diagnose(self, error: Exception) -> Diagnosis:
         diagnosis = diagnose(error)

@@ -11,7 +11,9 @@ from typing import Any
 import fakeredis
 import pytest
 
+from harness.resilience.backoff import Exponential
 from harness.resilience.breaker import CircuitBreaker
+from harness.resilience.budget import RetryQuota
 from harness.resilience.consumer import Admission, ConsumerEvent, ConsumerOptions, ResilientConsumer, json_body
 from harness.resilience.envelope import read_envelope
 from harness.resilience.errors import InvalidMessageFormatError, PermanentError, ServiceUnavailableError
@@ -23,7 +25,7 @@ from harness.resilience.idempotency import (
     Status,
 )
 from harness.resilience.poison import PoisonMessageDetector
-from harness.resilience.retry import ExponentialBackoffRetry
+from harness.resilience.retry import CallFinished, ExponentialBackoffRetry, Retry
 from tests.unit.resilience.sqs_fake import Clock, FakeSqs, aws_error
 
 MAIN = "https://sqs.example/1/orders"
@@ -236,6 +238,82 @@ def test_stop_ends_a_pause_behind_an_open_breaker() -> None:
     assert s.sqs.bodies(MAIN) == ["b0", "b1"]
     assert all(stored.visible_at <= clock() for stored in s.sqs.queues[MAIN])
     assert all(stored.receives == 1 for stored in s.sqs.queues[MAIN])
+
+
+def waiting(form: str, error: Exception, retry: Retry) -> tuple[Callable[[dict[str, Any]], Any], Retry | None]:
+    """A handler that fails with *error*, and retries in one of the ways in which that is done."""
+    fail = always(error)
+    if form == "iterator":
+
+        def handle(message: dict[str, Any]) -> None:
+            for attempt in retry.attempts():
+                with attempt:
+                    fail(message)
+
+        return handle, None
+    return (fail, retry) if form == "consumer" else (retry(fail), None)
+
+
+@pytest.mark.parametrize("form", ["consumer", "decorator", "iterator"])
+@pytest.mark.parametrize("budgeted", [False, True])
+def test_stop_ends_the_wait_of_a_retry(form: str, budgeted: bool) -> None:
+    """A minute that a retry waits ends with stop(): the message is given back, not blamed, its claim released."""
+    clock = Clock()
+    told: list[Any] = []
+    budget = RetryQuota() if budgeted else None
+    store = MemoryIdempotencyStore(clock=clock)
+    once = Idempotency(store, key=lambda message: str(message["Body"]))
+    policy = Retry(Exponential(60, jitter="none"), max_retries=5, budget=budget, listeners=[told.append])
+    handler, retry = waiting(form, ConnectionError("down"), policy)
+    s = Setup(handler, clock=clock, retry=retry, options=HOLDING, max_receives=1, idempotency=once)
+    s.put("b0", "b1")
+    end = clock() + 10
+    clock.on_advance.append(lambda: s.consumer.stop() if clock() > end else None)
+    s.consumer.run()
+    assert clock() < end + 2
+    assert s.handled == ["b0"]
+    assert s.sqs.bodies(MAIN) == ["b0", "b1"]
+    assert all(stored.visible_at <= clock() for stored in s.sqs.queues[MAIN])
+    assert s.dead() == []
+    assert store.begin(once.key_of({"Body": "b0"}, MAIN), "me", 30).status is Status.STARTED
+    last = told[-1]
+    assert isinstance(last, CallFinished)
+    assert (last.reason, last.attempts, str(last.error)) == ("stopped", 1, "down")
+    if budget is not None:
+        assert budget.available == RetryQuota().available  # the retry that was paid for is not made
+    failed = [event for event in s.events if event.kind == "handler-failed"]
+    assert [(str(event.error), event.detail) for event in failed] == [("down", "stop() ended its retries")]
+
+
+def test_an_attempt_that_fails_after_stop_is_the_last() -> None:
+    """stop() during an attempt lets it end; no other one follows, though the policy allows five."""
+    clock = Clock()
+    s = Setup(clock=clock, retry=Retry(Exponential(60, jitter="none"), max_retries=5), options=HOLDING)
+
+    def fail(message: dict[str, Any]) -> None:
+        s.consumer.stop()
+        raise ConnectionError("down")
+
+    s.inner = fail
+    s.put("b0")
+    began = clock()
+    s.consumer.run()
+    assert s.handled == ["b0"]
+    assert s.sqs.bodies(MAIN) == ["b0"]
+    assert clock() < began + 2
+
+
+def test_a_retry_with_a_sleep_of_its_own_is_waited_for() -> None:
+    """Who hands a policy its sleep has decided how it waits: stop() comes when the retries are used up."""
+    clock = Clock()
+    retry = Retry(Exponential(60, jitter="none"), max_retries=1, clock=clock, sleep=clock.sleep)
+    s = Setup(always(ConnectionError("down")), clock=clock, retry=retry, options=HOLDING)
+    s.put("b0")
+    end = clock() + 10
+    clock.on_advance.append(lambda: s.consumer.stop() if clock() > end else None)
+    s.consumer.run()
+    assert s.handled == ["b0", "b0"]
+    assert clock() >= end + 50
 
 
 def test_breaker_inside_the_handler_is_understood() -> None:
