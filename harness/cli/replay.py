@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,33 +16,51 @@ from harness.errors import HistoryError, PlanError, UsageError
 if TYPE_CHECKING:
     from harness.explore.difference import Difference
     from harness.faults.plan import FaultPlan
-    from harness.history import History
+    from harness.history import Event, History
     from harness.result import Result
     from harness.scenario import Scenario
 
-__all__ = ["command"]
+__all__ = ["checked", "command", "file_of", "is_history"]
 
 
 @click.command("replay")
 @click.argument("file", metavar="FILE")
 @json_option
 @click.option("--changed", is_flag=True, help="Replay although the scenario's file has changed since.")
-def command(file: str, json: str | None, changed: bool) -> int:
+@click.option("--at", type=click.IntRange(1), metavar="N", help="Stop in the actor that makes event N: its stack.")
+@click.option("--pdb", is_flag=True, help="With --at: open pdb there, while virtual time stands still.")
+def command(file: str, json: str | None, changed: bool, at: int | None, pdb: bool) -> int:
     """Run a saved history (history.jsonl) or a counterexample.json again: same scenario, seed, plan and schedule.
 
     A history is reproduced if the bytes are the same; a counterexample if the run breaks the same invariant, and the
     output says whether its history is the same too. FILE may also be the folder that holds it.
 
+    With --at N the run is left where it makes event N: the actor's frames, with source and locals (redacted, cut).
+    With --pdb as well, pdb opens in them; `continue` lets the run go on to its end.
+
     Exit code: 0 reproduced, 1 not reproduced, 2 FILE or its scenario cannot be used, 3 the run ended as error.
     """
     output_file(json, "--json")
     from harness import runner
+    from harness.cli import OK
     from harness.cli.interrupts import catching
+    from harness.explore.standstill import Prompt, stopping_at
 
-    path = _file_of(Path(file))
+    if pdb and at is None:
+        raise UsageError("is for one event", field="--pdb", remedy="Say which, with --at N")
+    if pdb and json == "-":
+        raise UsageError("does not go with --pdb, which speaks there too", field="--json -", remedy="Give a file")
+    path = file_of(Path(file))
     runner.install()
-    with catching() as caught, redirect_stdout(sys.stderr):
-        told = _history(path) if _is_history(path) else _counterexample(path, changed)
+    if at is not None and not pdb:
+        return _stand(path, at, changed, json)
+    prompt = Prompt()
+    stop = None if at is None else stopping_at(at, prompt)
+    with catching() as caught, nullcontext() if pdb else redirect_stdout(sys.stderr):
+        told = _history(path, stop) if is_history(path) else _counterexample(path, changed, stop)
+    if prompt.left:
+        click.echo(f"{told['name']}: left at event {at}")
+        return OK
     if caught:
         raise KeyboardInterrupt
     if json is not None:
@@ -53,6 +71,34 @@ def command(file: str, json: str | None, changed: bool) -> int:
     return _exit_code(told)
 
 
+def _stand(path: Path, at: int, changed: bool, json: str | None) -> int:
+    """Show where the run stands at event *at*.
+
+    Raises:
+        UsageError: the run has no such event.
+    """
+    from harness.cli import OK
+    from harness.cli.interrupts import catching
+    from harness.explore.standstill import Lookout, stopping_at
+
+    lookout = Lookout()
+    with catching() as caught, redirect_stdout(sys.stderr):
+        stop = stopping_at(at, lookout)
+        told = _history(path, stop) if is_history(path) else _counterexample(path, changed, stop)
+    if caught:
+        raise KeyboardInterrupt
+    if lookout.seen is None:
+        raise UsageError(
+            f"is {at}, and the run has {told['events']} events", field="--at", remedy="Give the number of one of them"
+        )
+    if json is not None:
+        import orjson
+
+        write_file(json, orjson.dumps(lookout.seen.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    click.echo(str(lookout.seen), err=json == "-")
+    return OK
+
+
 def _exit_code(told: Mapping[str, Any]) -> int:
     from harness.cli import ERROR, FINDING, OK, UNSURE
 
@@ -61,7 +107,7 @@ def _exit_code(told: Mapping[str, Any]) -> int:
     return {"error": ERROR, "left out": UNSURE}.get(told["verdict"], FINDING)
 
 
-def _file_of(path: Path) -> Path:
+def file_of(path: Path) -> Path:
     """The counterexample in a folder, else its history.
 
     Raises:
@@ -77,7 +123,7 @@ def _file_of(path: Path) -> Path:
     )
 
 
-def _is_history(path: Path) -> bool:
+def is_history(path: Path) -> bool:
     """Told by the first line, whatever the file is called; by the name where that says nothing."""
     import orjson
 
@@ -104,10 +150,10 @@ def _say(told: Mapping[str, Any], *, err: bool) -> None:
         click.echo(f"  {line}", err=err)
 
 
-def _counterexample(path: Path, changed: bool) -> dict[str, Any]:
+def _counterexample(path: Path, changed: bool, witness: Callable[[Event], None] | None) -> dict[str, Any]:
     from harness.explore.replay import replay
 
-    done = replay(path, changed=changed)
+    done = replay(path, changed=changed, witness=witness)
     told = _told(done.result, done.outcome, done.reproduced, done.difference, done.changed)
     story = done.story
     if story is not None:
@@ -115,15 +161,21 @@ def _counterexample(path: Path, changed: bool) -> dict[str, Any]:
     return told
 
 
-def _history(path: Path) -> dict[str, Any]:
+def _history(path: Path, witness: Callable[[Event], None] | None) -> dict[str, Any]:
     from harness import runner
     from harness.explore.difference import first_difference
     from harness.history import History as Histories
 
     before = Histories.load(path)
-    plan = _checked(before, str(path))
+    plan = checked(before, str(path))
     header = before.header
-    result = runner.run(_scenario_of(before, path), faults=plan, seed=header["seed"], backend=header["backend"])
+    result = runner.run(
+        _scenario_of(before, path),
+        faults=plan,
+        seed=header["seed"],
+        backend=header["backend"],
+        options=runner.Options(witness=witness),
+    )
     difference = first_difference(before, result.history)
     outcome = "reproduced, byte for byte"
     if difference is not None:
@@ -131,7 +183,7 @@ def _history(path: Path) -> dict[str, Any]:
     return _told(result, outcome, difference is None, difference, _changed(before, result))
 
 
-def _checked(history: History, file: str) -> FaultPlan:
+def checked(history: History, file: str) -> FaultPlan:
     """The plan of a history whose header says everything that a replay needs.
 
     Raises:
@@ -199,6 +251,7 @@ def _told(
         "reproduced": reproduced,
         "verdict": result.verdict,
         "seed": result.seed,
+        "events": len(result.history),
         "first_difference": None if difference is None else difference.number,
         "difference": "" if difference is None else str(difference),
         "cause": cause,

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Judge a saved history again."),
     "report": ("report", "One report of saved runs."),
     "compare": ("compare", "Two reports side by side: newly failing, recovery times, duplicates."),
+    "explain": ("explain", "Why a counterexample breaks: what it takes, what led to it, its story as a chart."),
     "export": ("export", "A history as a Perfetto trace, OpenTelemetry spans or a picture."),
     "replay": ("replay", "Run a saved history or counterexample again and compare."),
     "init": ("init", "A project to start from: a consumer, a scenario, a test and a CI workflow."),

@@ -284,20 +284,30 @@ def test_source(counterexample: Counterexample) -> str:
         "",
         *(f"    {_plain(line)}" for line in str(counterexample.plan).splitlines()),
         "",
-        "Run it with pytest; it passes once the defect is mended.",
+        "Run it with pytest; it passes once the defect is mended. With the number of an event as BREAK_AT the debugger",
+        "stops in the code that made the event, while virtual time stands still.",
         '"""',
         "",
         "from pathlib import Path",
         "",
         "from harness.explore.replay import replay",
         "",
+        f"BREAK_AT = None  # {_numbers(counterexample)}",
+        "",
         "",
         f"def test_{counterexample._title}() -> None:",
         f'    """The run that broke {_plain(broken)} breaks nothing any more."""',
-        f'    replay(Path(__file__).with_name("{FILE_NAME}")).raise_for_violation()',
+        f'    replay(Path(__file__).with_name("{FILE_NAME}"), break_at=BREAK_AT).raise_for_violation()',
         "",
     ]
     return "\n".join(lines)
+
+
+def _numbers(counterexample: Counterexample) -> str:
+    """Events that are worth a stop, as a comment."""
+    evidence = counterexample.violated[0].evidence
+    shown = ", ".join(map(str, evidence[-3:]))
+    return f"the evidence: {shown}" if shown else f"a number of {HISTORY_NAME}"
 
 
 test_source.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever pytest makes of its name

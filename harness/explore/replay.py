@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +13,15 @@ from harness.errors import ScenarioError
 from harness.explore.counterexample import Counterexample
 from harness.explore.difference import Difference, first_difference
 from harness.explore.locate import find, make_importable
+from harness.explore.standstill import debug, stopping_at
 from harness.explore.story import Story, tell
+from harness.history import Event
 from harness.invariants.base import Verdict
 from harness.invariants.exceptions import exception_for
 from harness.result import Result
 from harness.scenario import Scenario
 
-__all__ = ["Replay", "replay", "scenario_of", "shown"]
+__all__ = ["Replay", "as_it_ran", "replay", "scenario_of", "shown"]
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def scenario_of(counterexample: Counterexample) -> Scenario:
     )
 
 
-def _as_it_ran(scenario: Scenario, messages: int | None) -> Scenario:
+def as_it_ran(scenario: Scenario, messages: int | None) -> Scenario:
     """The scenario with its workloads cut to the counterexample's number of messages."""
     if messages is None:
         return scenario
@@ -142,10 +145,16 @@ def replay(
     scenario: Scenario | None = None,
     out: Path | str | None = None,
     changed: bool = True,
+    witness: Callable[[Event], None] | None = None,
+    break_at: int | None = None,
 ) -> Replay:
     """Run a counterexample again; *scenario* replaces the one in the file that it names.
 
     With *changed* = False a scenario whose file has changed since is refused.
+    *witness* is called with each event where it happens, in its actor. With
+    *break_at* the debugger in force (``breakpoint()``: pdb, pytest's, an
+    IDE's) is called in the actor that makes the event of that number, while
+    virtual time stands still.
 
     Raises:
         UsageError: the counterexample or its scenario cannot be read, or *changed* is False and it has changed.
@@ -161,16 +170,31 @@ def replay(
             remedy="Put it back as it was, or replay it as it is now with --changed",
         )
     result = runner.run(
-        _as_it_ran(given, found.messages),
+        as_it_ran(given, found.messages),
         faults=found.plan,
         seed=found.seed,
         backend=found.backend,
         out=out,
-        options=runner.Options(tape=found.schedule or None, preempt=found.preempt),
+        options=runner.Options(
+            tape=found.schedule or None, preempt=found.preempt, witness=_watching(witness, break_at)
+        ),
     )
     difference = None if before is None else first_difference(before, result.history)
     missing = before is None and found.history is not None
     return Replay(found, result, difference, tuple(_changed(found, given, result, missing)))
+
+
+def _watching(witness: Callable[[Event], None] | None, break_at: int | None) -> Callable[[Event], None] | None:
+    if break_at is None:
+        return witness
+    stop = stopping_at(break_at, debug)
+
+    def both(event: Event) -> None:
+        if witness is not None:
+            witness(event)
+        stop(event)
+
+    return both
 
 
 def _has_changed(found: Counterexample, scenario: Scenario) -> bool:

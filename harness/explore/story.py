@@ -7,7 +7,7 @@ what was seen, and because of what.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from harness.explore.sentences import effect_name, failure, sentence
 from harness.history import Event, History
 from harness.invariants.base import Verdict
 
-__all__ = ["EXPECTED", "Story", "tell"]
+__all__ = ["EXPECTED", "Line", "Story", "clock", "tell", "telling"]
 
 LINES_MAX = 10
 _TOLD_MAX = LINES_MAX - 3
@@ -92,26 +92,33 @@ class Story:
 def tell(history: History, verdict: Verdict) -> Story:
     """The story of a verdict on a history."""
     plot = thread(history, verdict.evidence)
-    told = _joined([_Line(event, _weight(event, plot), sentence(event, plot)) for event in plot.events], plot)
-    told = [line for line in told if line.text]
     return Story(
         invariant=verdict.name,
         key=plot.key,
-        lines=tuple(f"{_clock(line.event['t'])}  {line.text}" for line in _most_telling(told)),
+        lines=tuple(f"{clock(line.event['t'])}  {line.text}" for line in telling(plot, _TOLD_MAX)),
         expected=EXPECTED.get(verdict.name, f"{verdict.name} holds"),
         seen=effect_name(verdict.detail),
         because=reasons.because(history, verdict, plot),
     )
 
 
+def telling(plot: Plot, most: int) -> list[Line]:
+    """The events of *plot* that tell most, *most* at most, in the order of time."""
+    told = _joined([Line(event, _weight(event, plot), sentence(event, plot)) for event in plot.events], plot)
+    return _most_telling([line for line in told if line.text], most)
+
+
 @dataclass
-class _Line:
+class Line:
+    """An event as a story tells it. ``with_it``: events that are told in the same line."""
+
     event: Event
     weight: int
     text: str
+    with_it: Sequence[Event] = ()
 
 
-def _clock(t: float) -> str:
+def clock(t: float) -> str:
     """``12.345 s``, right-aligned, so that lines stand under one another."""
     return f"{t:9.3f} s"
 
@@ -169,15 +176,15 @@ def _deliveries(plot: Plot) -> set[int]:
     return found
 
 
-def _most_telling(lines: list[_Line]) -> list[_Line]:
-    """At most seven lines: the heaviest, the earlier of equals, in the order of time."""
-    if len(lines) <= _TOLD_MAX:
+def _most_telling(lines: list[Line], most: int) -> list[Line]:
+    """At most so many lines: the heaviest, the earlier of equals, in the order of time."""
+    if len(lines) <= most:
         return lines
     ranked = sorted(range(len(lines)), key=lambda index: (-lines[index].weight, index))
-    return [lines[index] for index in sorted(ranked[:_TOLD_MAX])]
+    return [lines[index] for index in sorted(ranked[:most])]
 
 
-def _joined(lines: list[_Line], plot: Plot) -> list[_Line]:
+def _joined(lines: list[Line], plot: Plot) -> list[Line]:
     """What is one thing is told in one line.
 
     A lost answer and the error that the caller then saw; a fault that kills
@@ -185,17 +192,19 @@ def _joined(lines: list[_Line], plot: Plot) -> list[_Line]:
     """
     seen = {failed["n"]: (strike, failed) for strike, failed in plot.seen()}
     by_number = {line.event["n"]: line for line in lines}
-    found: list[_Line] = []
+    found: list[Line] = []
     for line in lines:
         if line.event["n"] in seen:
             strike, failed = seen[line.event["n"]]
             first = by_number[strike["n"]]
             first.text += failure(failed, strike)
             first.weight = max(first.weight, line.weight)
+            first.with_it = (*first.with_it, failed)
             continue
         before = found[-1] if found else None
         if before is not None and _same_blow(before.event, line.event):
             before.weight = max(before.weight, line.weight)
+            before.with_it = (*before.with_it, line.event)
             continue
         found.append(line)
     return found
