@@ -41,7 +41,16 @@ from harness.sim.wire.botocore_protocols import Malformed, Reply, decode_json, d
 from harness.sim.wire.botocore_shortcut import short_cut
 from harness.sim.world import World
 
-__all__ = ["environ", "failure_as_seen", "install", "refusal_of_parameters", "send_for", "short_cut", "uninstall"]
+__all__ = [
+    "environ",
+    "failure_as_seen",
+    "install",
+    "installed",
+    "refusal_of_parameters",
+    "send_for",
+    "short_cut",
+    "uninstall",
+]
 
 #: Where clients are told to go: loopback, on a port where nothing ever listens (discard).
 ENDPOINT_URL = "http://127.0.0.1:9"
@@ -81,6 +90,11 @@ def install() -> None:
     for owner, name, value in (*_shortcut.replacements(), *_clients.replacements()):
         _replace(owner, name, value)
     _clients.find_early()
+
+
+def installed() -> bool:
+    """Whether the wire is in."""
+    return bool(_undo)
 
 
 def uninstall() -> None:

@@ -147,6 +147,10 @@ class _Life:
         if kernel.closing and _world.current() is self.world:
             kernel.refuse()
 
+    def is_over(self) -> bool:
+        """Whether the process that opened the connection is at its end, or the run is."""
+        return self.process is None or not self.process.alive or self.world.kernel.closing
+
     def patiently(self, call: Callable[[], Any]) -> Any:
         """Do *call*, waiting for locks in virtual time for as long as the connection's timeout allows."""
         kernel = self.world.kernel
@@ -279,6 +283,16 @@ def _connection_class(base: type[sqlite3.Connection]) -> type[sqlite3.Connection
         def close(self) -> None:
             _open.discard(self)
             super().close()
+
+        def __del__(self) -> None:
+            # The operating system closes what a process leaves behind; CPython 3.13 would warn of each.
+            life = vars(self).get("harness_life")
+            if life is not None and life.is_over():
+                super().close()
+                return
+            warn = getattr(super(), "__del__", None)
+            if warn is not None:
+                warn()
 
     Connection.__name__, Connection.__qualname__ = base.__name__, base.__qualname__
     return Connection

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import botocore
 import pytest
 
@@ -10,11 +12,22 @@ from harness.sim.wire import botocore as wire
 from harness.sim.wire import botocore_privates as privates
 
 
+@pytest.fixture
+def wire_out() -> Iterator[None]:
+    """The wire is out, whoever put it in before; afterwards it is as it was."""
+    before = wire.installed()
+    wire.uninstall()
+    yield
+    if before:
+        wire.install()
+
+
 def test_this_version_has_them() -> None:
     """The installed version of botocore has every private name."""
     privates.check()
 
 
+@pytest.mark.usefixtures("wire_out")
 @pytest.mark.parametrize("owner", [owner for owner, names in privates._NEEDED if names])
 def test_a_missing_name_is_refused(monkeypatch: pytest.MonkeyPatch, owner: object) -> None:
     """A version that lacks a name is refused with version and name, before anything is patched."""
