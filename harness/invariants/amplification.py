@@ -6,7 +6,7 @@ from collections import deque
 
 from harness.history import Event
 from harness.invariants.base import Verdict
-from harness.invariants.ledger import DEAD_LETTER, LedgerInvariant
+from harness.invariants.ledger import DEAD_LETTER, OTHER, LedgerInvariant
 
 __all__ = ["AmplificationBounded"]
 
@@ -34,13 +34,18 @@ class AmplificationBounded(LedgerInvariant):
 
     def on_receive(self, event: Event) -> None:
         copy = self.ledger.copies.get(event["message"])
-        if copy is None or copy.role == DEAD_LETTER:
+        if copy is not None:
+            role, key = copy.role, copy.entry.key
+        else:
+            # The ledger keeps nothing of a message that was handled and acknowledged, and SQS may deliver it again.
+            role, key = self.ledger.roles.get(event["queue"], OTHER), str(event.get("key") or event["message"])
+        if role == DEAD_LETTER:
             return
         self._deliveries += 1
-        if copy.entry.key in self._messages:
+        if key in self._messages:
             self._repeated.append(event["n"])
         else:
-            self._messages.add(copy.entry.key)
+            self._messages.add(key)
 
     def on_call_failed(self, event: Event) -> None:
         if event["point"].partition("@")[0] not in _POLLS:

@@ -355,6 +355,16 @@ class BreakerGenerations(BreakerInvariant):
         super().__init__()
         self._late = 0
         self._blind = False
+        #: Of each breaker: when it last changed, and the generation that was in force before that instant.
+        self._before: dict[tuple[str, str], tuple[float, int | None]] = {}
+
+    def on_breaker_transition(self, event: Event) -> None:
+        super().on_breaker_transition(event)
+        breaker = self.book.of(event)
+        assert breaker.change is not None, "the book has seen the change"
+        key = (breaker.process, breaker.name)
+        if key not in self._before or self._before[key][0] != event["t"]:
+            self._before[key] = (event["t"], breaker.change.generation)
 
     def on_breaker_call(self, event: Event) -> None:
         super().on_breaker_call(event)
@@ -364,7 +374,11 @@ class BreakerGenerations(BreakerInvariant):
         if generation is None:
             self._blind = True
             return
-        now = self.book.of(event).generation
+        breaker = self.book.of(event)
+        now = breaker.generation
+        changed_t, before = self._before.get((breaker.process, breaker.name), (-math.inf, None))
+        if changed_t == event["t"]:
+            now = before  # a listener may tell of the change first: its very cause is not late
         if now is not None and generation < now:
             self._late += 1
 

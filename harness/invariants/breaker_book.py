@@ -81,6 +81,7 @@ class Breaker:
     instant: list[Result] = field(default_factory=list)  # results of the latest instant
     instant_t: float = -1.0
     change: Change | None = None
+    together: list[Change] = field(default_factory=list)  # that change, and others of its instant
     window: WindowCount | None = None
     shared: SharedCount | None = None
     resulted: bool = False  # whether the present state of a shared one has had results
@@ -201,11 +202,11 @@ class BreakerBook(Book):
         if permanent and not self.permanent_n:
             self.permanent_n = result.n
         breaker.at(result.t).append(result)
-        change = breaker.change
-        if change is not None and change.t == result.t and change.belongs(result):
-            if result.outcome == "failure" and change.before == "closed":
-                change.failures.append(result)
-            return
+        for change in reversed(breaker.together):
+            if change.t == result.t and change.belongs(result):
+                if result.outcome == "failure" and change.before == "closed":
+                    change.failures.append(result)
+                return
         if _older(result, breaker):
             return
         breaker.resulted = True
@@ -244,6 +245,9 @@ class BreakerBook(Book):
             breaker.failures,
             breaker.at(event["t"]),
         )
+        if breaker.together and breaker.together[0].t != event["t"]:
+            breaker.together = []
+        breaker.together.append(breaker.change)
         if breaker.change.generation is None and event.get("generation") is not None:
             breaker.change.generation = event["generation"] - 1
         breaker.failures = []

@@ -267,7 +267,7 @@ class ReplayOnce(LedgerInvariant):
         self._returns: dict[str, list[int]] = {}
         self._removed: dict[str, list[int]] = {}
         self._effects: dict[str, int] = {}
-        self._roles: dict[str, int] = {}  # of messages that were dead letters
+        self._dead: dict[str, str] = {}  # messages that are dead letters -> their keys
 
     def on_send(self, event: Event) -> None:
         copy = self.ledger.copies.get(event["message"])
@@ -276,7 +276,7 @@ class ReplayOnce(LedgerInvariant):
         key = copy.entry.key
         if copy.role == DEAD_LETTER:
             self._letters[key] = self._letters.get(key, 0) + 1
-            self._roles[copy.message] = DEAD_LETTER
+            self._dead[copy.message] = key
         elif copy.role == SOURCE and key in self._letters and event.get("origin") != "workload":
             self._returned(key, event)
 
@@ -287,8 +287,8 @@ class ReplayOnce(LedgerInvariant):
         key = copy.entry.key
         if copy.role == DEAD_LETTER:
             self._letters[key] = self._letters.get(key, 0) + 1
-            self._roles[copy.message] = DEAD_LETTER
-        elif self._roles.pop(copy.message, None) is not None:
+            self._dead[copy.message] = key
+        elif self._dead.pop(copy.message, None) is not None:
             self._removed.setdefault(key, []).append(event["n"])
             if copy.role == SOURCE:
                 self._returned(key, event)
@@ -305,10 +305,10 @@ class ReplayOnce(LedgerInvariant):
             )
 
     def on_delete(self, event: Event) -> None:
-        if event.get("found") is False or self._roles.pop(event["message"], None) is None:
+        # The ledger may have forgotten the message already, and the event need not hold its key.
+        key = None if event.get("found") is False else self._dead.pop(event["message"], None)
+        if key is None:
             return
-        copy = self.ledger.copies.get(event["message"])
-        key = copy.entry.key if copy is not None else str(event.get("key"))
         self._removed.setdefault(key, []).append(event["n"])
 
     def on_effect(self, event: Event) -> None:

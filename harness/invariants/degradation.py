@@ -30,6 +30,7 @@ class Manager:
     name: str
     process: str
     created_n: int = 0
+    created_t: float = 0.0
     levels: list[str] = field(default_factory=list)
     thresholds: Mapping[str, list[float | None]] = field(default_factory=dict)
     measures: Mapping[str, int] = field(default_factory=dict)
@@ -79,7 +80,7 @@ class ManagerBook(Book):
     def _on_created(self, event: Event) -> None:
         self.managers.pop((_process(event), str(event["manager"])), None)
         manager = self.of(event)
-        manager.created_n = event["n"]
+        manager.created_n, manager.created_t = event["n"], event["t"]
         manager.levels = list(event.get("levels") or ())
         manager.thresholds = event.get("thresholds") or {}
         manager.measures = event.get("measures") or {}
@@ -208,6 +209,9 @@ class LevelFollowsHealth(_DegradationInvariant):
         self._changes += 1
         self._forget((manager.process, manager.name))
 
+    def on_degradation_created(self, event: Event) -> None:
+        self._forget((_process(event), str(event["manager"])))
+
     def on_process_start(self, event: Event) -> None:
         self._forget_process(event)
 
@@ -293,9 +297,15 @@ class NoFlapping(_DegradationInvariant):
 
     def on_process_start(self, event: Event) -> None:
         process = event.get("process") or event["actor"]
-        for key in [key for key in self._last if key[0] == process]:
-            del self._last[key]
-            self._turns.pop(key, None)
+        for key in [key for key in (*self._last, *self._turns) if key[0] == process]:
+            self._forget(key)
+
+    def on_degradation_created(self, event: Event) -> None:
+        self._forget((_process(event), str(event["manager"])))
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        self._last.pop(key, None)
+        self._turns.pop(key, None)
 
     def conclude(self) -> Verdict:
         if self.unobserved():
@@ -357,7 +367,7 @@ class MeasuresApplied(_DegradationInvariant):
         key = (manager.process, manager.name)
         state = self._states.get(key)
         if state is None:
-            state = self._states[key] = _State()
+            state = self._states[key] = _State(changed_t=manager.created_t)
             self._of_process.setdefault(manager.process, []).append((manager, state))
         return state
 
@@ -440,6 +450,13 @@ class MeasuresApplied(_DegradationInvariant):
         self._of_process.pop(process, None)
         for key in [key for key in self._states if key[0] == process]:
             del self._states[key]
+
+    def on_degradation_created(self, event: Event) -> None:
+        """A manager made anew has applied nothing, whatever an earlier one of its name did."""
+        process, name = _process(event), str(event["manager"])
+        if self._states.pop((process, name), None) is not None:
+            others = [one for one in self._of_process[process] if one[0].name != name]
+            self._of_process[process] = others
 
     def conclude(self) -> Verdict:
         if self.unobserved():

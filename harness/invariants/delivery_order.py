@@ -120,10 +120,10 @@ class FifoOrder(LedgerInvariant):
 
 @dataclass(slots=True)
 class _Delivery:
-    """A message's latest delivery in a batch: the keys of the batch, and the failure of its handler."""
+    """A message's latest delivery in a batch: what failed in the whole batch, and the failure of its own handler."""
 
     received_n: int
-    batch: list[str]
+    batch: dict[str, int]  # keys of the batch whose handler failed -> the event that shows it
     failed_n: int = 0
 
 
@@ -143,7 +143,7 @@ class BatchIntegrity(LedgerInvariant):
         super().__init__()
         self._deliveries: dict[str, _Delivery] = {}
         self._latest: Event | None = None
-        self._batch: list[str] = []
+        self._batch: dict[str, int] | None = None  # what failed in the present batch; None: one message so far
         self._batches = 0
         self._handlers = False
         self._ever_begun: set[str] = set()
@@ -153,22 +153,22 @@ class BatchIntegrity(LedgerInvariant):
         latest, self._latest = self._latest, event
         if self._deliveries:
             self._deliveries.pop(str(event.get("key")), None)
-        if latest is None or latest["t"] != event["t"] or latest["actor"] != event["actor"]:
-            self._batch = []
+        if latest is None or any(latest[name] != event[name] for name in ("t", "actor", "queue")):
+            self._batch = None
             return
-        if latest["queue"] != event["queue"] or self.ledger.roles.get(event["queue"]) == DEAD_LETTER:
+        if self.ledger.roles.get(event["queue"]) == DEAD_LETTER:
             return
-        if not self._batch:
+        if self._batch is None:
             self._batches += 1
-            self._join(latest)
-        self._join(event)
+            self._batch = {}
+            self._join(latest, self._batch)
+        self._join(event, self._batch)
 
-    def _join(self, event: Event) -> None:
-        """The message of *event* belongs to the present batch."""
+    def _join(self, event: Event, batch: dict[str, int]) -> None:
+        """The message of *event* belongs to *batch*."""
         copy = self.ledger.copies.get(event["message"])
         if copy is not None:
-            self._batch.append(copy.entry.key)
-            self._deliveries[copy.entry.key] = _Delivery(event["n"], self._batch)
+            self._deliveries[copy.entry.key] = _Delivery(event["n"], batch)
 
     def on_handler_start(self, event: Event) -> None:
         self._handlers = True
@@ -177,9 +177,16 @@ class BatchIntegrity(LedgerInvariant):
             self._ever_begun.add(str(key))
 
     def on_handler_end(self, event: Event) -> None:
-        delivery = self._deliveries.get(str(event.get("key")))
-        if delivery is not None:
-            delivery.failed_n = event["n"] if event.get("outcome") == "error" else 0
+        key = str(event.get("key"))
+        delivery = self._deliveries.get(key)
+        if delivery is None:
+            return
+        delivery.failed_n = event["n"] if event.get("outcome") == "error" else 0
+        # The batch remembers it when the message is delivered again, maybe alone.
+        if delivery.failed_n:
+            delivery.batch[key] = delivery.failed_n
+        else:
+            delivery.batch.pop(key, None)
 
     def on_delete(self, event: Event) -> None:
         key = event.get("key")
@@ -204,14 +211,13 @@ class BatchIntegrity(LedgerInvariant):
         delivery = self._deliveries.get(key)
         if not self._handlers or delivery is None or key in self._ever_begun:
             return
-        for other in delivery.batch:
-            mate = self._deliveries.get(other)
-            if mate is not None and other != key and mate.failed_n > delivery.received_n:
+        for other, failed_n in delivery.batch.items():
+            if other != key:
                 self.violate(
                     f'message "{key}" was dead-lettered though no handler ever began it: "{other}", which came in the '
                     "same batch, failed",
                     delivery.received_n,
-                    mate.failed_n,
+                    failed_n,
                     number,
                 )
                 return

@@ -46,3 +46,13 @@ def test_nothing_delivered_and_bad_bounds() -> None:
     assert HistoryBuilder().judge(invariants.amplification_bounded()).status == "inconclusive"
     with pytest.raises(ScenarioError, match="at_most"):
         invariants.amplification_bounded(0)
+
+
+def test_a_delivery_after_the_delete_counts() -> None:
+    """SQS may deliver again what was handled and deleted: that is work, too."""
+    h = HistoryBuilder()
+    h.send("m1", key="1")
+    h.handled("m1", "1")
+    again = h.receive("m1")
+    verdict = h.judge(invariants.amplification_bounded(1.5))
+    assert (verdict.status, verdict.evidence) == ("violated", (again,))

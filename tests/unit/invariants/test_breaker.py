@@ -282,6 +282,15 @@ class TestGenerations:
         h.called(9, "success", "closed", 1)
         assert h.judge(invariants.breaker_generations()).status == "holds"
 
+    def test_the_cause_of_a_change_is_not_late(self) -> None:
+        """Where a listener tells of the change before the result that caused it, nothing has outlived a state."""
+        h = HistoryBuilder()
+        h.breaker(failure_threshold=1)
+        h.begin(1)
+        h.transition("closed", "open", 2)
+        h.called(1, "failure", "closed", 1, at=h.t)
+        assert "outlived" in h.judge(invariants.breaker_generations()).detail
+
     def test_without_generations_or_overlap(self) -> None:
         """A history without generations, and one without late results, are inconclusive."""
         h = HistoryBuilder()
@@ -300,6 +309,16 @@ class TestIgnoresPermanent:
         change = h.transition("closed", "open", 2, at=h.t)
         verdict = h.judge(invariants.breaker_ignores_permanent())
         assert (verdict.status, verdict.evidence) == ("violated", (*bad, change))
+
+    def test_two_changes_at_one_instant(self) -> None:
+        """A result that is told after both belongs to the change of the state in which its call began."""
+        h = HistoryBuilder()
+        h.breaker(failure_threshold=1, recovery_timeout=0.0)
+        h.begin(1)
+        first = h.transition("closed", "open", 2)
+        h.transition("open", "half_open", 3, at=h.t)
+        bad = h.called(1, "failure", transient=False, at=h.t)
+        assert h.judge(invariants.breaker_ignores_permanent()).evidence == (first, bad)
 
     def test_enough_transient_ones_beside_them(self) -> None:
         """Counted permanent errors are no matter where the others suffice."""

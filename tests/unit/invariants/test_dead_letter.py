@@ -294,6 +294,24 @@ class TestReplayOnce:
         h.effect("1")
         assert h.judge(invariants.replay_once()).status == "holds"
 
+    def test_a_letter_whose_delete_does_not_name_its_key(self) -> None:
+        """A letter deleted after the effect of its key is a letter all the same, and no key of its own."""
+        h = self._dead()
+        h.effect("1")
+        deleted = h.delete("m1", queue=h.dlq, key=None)
+        verdict = h.judge(invariants.replay_once())
+        assert (verdict.status, verdict.evidence) == ("violated", (2, deleted))
+        assert 'message "1"' in verdict.detail
+
+    def test_a_letter_without_a_key_that_is_deleted_after_its_effect(self) -> None:
+        """The consumer's own letter of a message that was done already: deleted, and it never came back."""
+        h = HistoryBuilder()
+        h.send("m1", key="1")
+        h.handled("m1", "1")
+        letter = h.dead_letter("d1", key="1")
+        deleted = h.add("delete", "d1", queue=h.dlq, handle="d1-1", found=True)
+        assert h.judge(invariants.replay_once()).evidence == (letter, deleted)
+
     def test_the_producer_s_repetition_is_no_return(self) -> None:
         """A message that the workload sends again is another one."""
         h = self._dead()

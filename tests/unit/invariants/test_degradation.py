@@ -184,6 +184,16 @@ class TestLevelFollowsHealth:
             h.events[-1] = {**h.events[-1], "pinned": True}
         assert h.judge(FOLLOWS).status == "inconclusive"
 
+    def test_a_manager_made_anew_begins_anew(self) -> None:
+        """What an earlier manager of the same name and process left undone is not held against the next."""
+        h = Degraded()
+        for at in (5, 20, 40, 60):
+            h.health(3, at)
+        h.created()
+        for at in (70, 80, 90, 100):
+            h.health(3, at)
+        assert h.judge(FOLLOWS).status == "holds"
+
     def test_two_processes_are_two_managers(self) -> None:
         """A good look of one process does not excuse the other."""
         h = Degraded()
@@ -425,3 +435,36 @@ def test_out_of_range() -> None:
     for make in calls:
         with pytest.raises(ScenarioError):
             make()
+
+
+def test_turns_of_an_earlier_process_do_not_count() -> None:
+    """A process that begins anew has never turned round, even where a person had set the level before it ended."""
+    h = Degraded()
+    for at, level in ((10, 1), (40, 0), (70, 1)):
+        h.change(level, at)
+    h.change(0, 100, by_hand=True)
+    h.add("process.crash", actor="faults", process="worker.1", at=110)
+    h.add("process.start", actor="worker.1", process="worker.1", incarnation=2, at=111)
+    h.created()
+    h.level = 0
+    h.change(1, 120)
+    h.change(0, 150)
+    assert h.judge(invariants.no_flapping(at_most=2)).status == "holds"
+    h.change(1, 180)
+    h.change(0, 210)
+    assert h.judge(invariants.no_flapping(at_most=2)).status == "violated"
+
+
+def test_measures_of_an_earlier_manager_are_not_those_of_the_next() -> None:
+    """A manager made anew in the same process has applied nothing, and its time to do so begins with it."""
+    h = Degraded()
+    h.to(2, 10)
+    h.health(2, 30, error_rate=0.15)
+    h.created()
+    h.level = 0
+    h.health(0, 60)
+    h.to(1, 70)
+    h.health(1, 90, error_rate=0.07)
+    h.to(0, 100)
+    h.health(0, 120)
+    assert h.judge(APPLIED).status == "holds"

@@ -165,6 +165,33 @@ class TestBatchIntegrity:
         h.handler("1", "error")
         assert h.judge(invariants.batch_integrity()).status == "holds"
 
+    def test_the_one_that_failed_is_delivered_again_before_the_other_is_given_up(self) -> None:
+        """What failed in a batch is not forgotten when its message comes back, alone or in another batch."""
+        h = self._batch()
+        _, failed = h.handler("1", "error")
+        h.receive("m1", at=40)
+        moved = h.move("m2", at=41)
+        assert h.judge(invariants.batch_integrity()).evidence == (4, failed, moved)
+
+    def test_it_fails_and_then_succeeds(self) -> None:
+        """A handler that is called again for the same delivery, and ends well, has not failed."""
+        h = self._batch()
+        h.handler("1", "error")
+        h.handler("1")
+        h.move("m2")
+        assert h.judge(invariants.batch_integrity()).status == "holds"
+
+    def test_two_queues_at_one_instant_are_two_batches(self) -> None:
+        """What one actor receives from two queues at one instant came by two calls, where both brought two as well."""
+        h = HistoryBuilder()
+        for number, queue in enumerate((h.queue, h.queue, "returns", "returns")):
+            h.send(f"m{number}", key=str(number), queue=queue)
+        for number, queue in enumerate((h.queue, h.queue, "returns", "returns")):
+            h.receive(f"m{number}", at=1, queue=queue)
+        h.handler("0", "error")
+        h.move("m3", queue="returns")
+        assert h.judge(invariants.batch_integrity()).status == "holds"
+
     def test_nothing_to_judge(self) -> None:
         """Single deliveries, and batches without a declared handler, are inconclusive with the remedy."""
         single = HistoryBuilder()

@@ -44,6 +44,29 @@ def test_one_attempt_is_enough(h: HistoryBuilder, how: str) -> None:
     assert h.judge(SPEC).status == "holds"
 
 
+@pytest.mark.parametrize("later", ["handler.start", "lambda.throttled"])
+def test_moved_before_any_attempt_is_seen(h: HistoryBuilder, later: str) -> None:
+    """The very first message moved is judged too: as soon as another's attempt shows that attempts can be seen."""
+    sent = h.send("m1", "1")
+    received = h.receive("m1")
+    moved = h.move("m1")
+    h.send("m2", "2")
+    if later == "handler.start":
+        h.add(later, "m2", key="2")
+    else:
+        h.add(later, function="fn", messages=["m2"], attempt=1, again=False, reason="Rate Exceeded.")
+    assert h.judge(SPEC).evidence == (sent, received, moved)
+
+
+def test_a_declared_handler_that_never_begins(h: HistoryBuilder) -> None:
+    """Where the scenario declares the handler, a run in which it never began shows that nothing was tried."""
+    h.header["system"]["handler"] = "app:handle"
+    h.send("m1", "1")
+    received = h.receive("m1")
+    moved = h.move("m1")
+    assert h.judge(SPEC).evidence == (1, received, moved)
+
+
 def test_what_a_consumer_puts_aside_itself_is_not_judged(h: HistoryBuilder) -> None:
     """An envelope that a consumer sends is its own decision: it has looked at the message."""
     h.send("m0", "0")
