@@ -14,6 +14,7 @@ acknowledged without an effect so far, a first effect has been seen since.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from harness.errors import ScenarioError
@@ -147,7 +148,7 @@ class RecoversWithin(LedgerInvariant):
         if success is None and ledger.pending_at_end and not ledger.effect_due:
             success, shown = ledger.drained_t, ledger.drained_n
         if success is not None:
-            took = max(0.0, success - begins)
+            took = _span(begins, success)
             if took <= self._seconds:
                 return self.holds(f"the first success came {took:.3f} s after the last fault")
             return self.violate(
@@ -155,7 +156,7 @@ class RecoversWithin(LedgerInvariant):
                 ledger.fault_n,
                 shown,
             )
-        if ledger.ended and ledger.end_t - begins >= self._seconds:
+        if ledger.ended and _span(begins, ledger.end_t) >= self._seconds:
             return self.violate(
                 f"no success came in the {ledger.end_t - begins:.1f} s after the last fault; "
                 f"{self._seconds:g} s allowed",
@@ -183,7 +184,7 @@ class BacklogDrains(LedgerInvariant):
             return self.inconclusive("no message was queued when the last fault ended: make it last longer")
         backlog = ledger.pending_at_end
         if ledger.drained_t is not None:
-            took = max(0.0, ledger.drained_t - ledger.fault_t)
+            took = _span(ledger.fault_t, ledger.drained_t)
             if took <= self._seconds:
                 return self.holds(f"a backlog of {backlog} drained in {took:.3f} s")
             return self.violate(
@@ -191,7 +192,7 @@ class BacklogDrains(LedgerInvariant):
                 ledger.fault_n,
                 ledger.drained_n,
             )
-        if ledger.ended and ledger.end_t - ledger.fault_t >= self._seconds:
+        if ledger.ended and _span(ledger.fault_t, ledger.end_t) >= self._seconds:
             return self.violate(
                 f"{ledger.pending} of a backlog of {backlog} were still queued {ledger.end_t - ledger.fault_t:.1f} s "
                 f"after the last fault; {self._seconds:g} s allowed",
@@ -202,7 +203,7 @@ class BacklogDrains(LedgerInvariant):
 
 
 class _Rates(LedgerInvariant):
-    """Successes in whole seconds before the first fault and after the last one."""
+    """Successes before the first fault, and what they make of those that come later."""
 
     #: Below so many successes before the first fault a rate says nothing.
     SUCCESSES_MIN = 10
@@ -212,8 +213,6 @@ class _Rates(LedgerInvariant):
         self._before = 0
         self._first_fault_t: float | None = None
         self._first_success_t: float | None = None
-        self._after: dict[int, int] = {}  # whole second of the run -> successes
-        self._as_of = 0
 
     def start(self, header: Header) -> None:
         super().start(header)
@@ -236,16 +235,16 @@ class _Rates(LedgerInvariant):
             self._success(event["t"])
 
     def _success(self, t: float) -> None:
-        if self._first_fault_t is None:
-            self._before += 1
-            if self._first_success_t is None:
-                self._first_success_t = t
+        if self._first_fault_t is not None:
+            self.succeeded(t)
             return
-        if self._as_of != self.ledger.fault_n:
-            self._as_of = self.ledger.fault_n
-            self._after.clear()
-        second = int(t)
-        self._after[second] = self._after.get(second, 0) + 1
+        self._before += 1
+        if self._first_success_t is None:
+            self._first_success_t = t
+
+    def succeeded(self, t: float) -> None:
+        """A success after the first fault began."""
+        raise NotImplementedError
 
     def rate_before(self) -> float | None:
         """Successes a second before the first fault; ``None`` where there were too few to say."""
@@ -253,15 +252,6 @@ class _Rates(LedgerInvariant):
             return None
         seconds = self._first_fault_t - self._first_success_t
         return self._before / seconds if seconds > 0 else None
-
-    def best_after(self, start: float, end: float, window: int) -> float:
-        """The highest rate over *window* seconds that lie between *start* and *end*."""
-        if self._as_of != self.ledger.fault_n:
-            return 0.0
-        best = 0
-        for first in sorted(second for second in self._after if start - 1 <= second < end):
-            best = max(best, sum(self._after.get(first + more, 0) for more in range(window) if first + more < end))
-        return best / window
 
     def unjudgeable(self) -> str:
         """Why rates cannot be compared; "" if they can."""
@@ -278,36 +268,69 @@ class _Rates(LedgerInvariant):
         return ""
 
 
+def _us(seconds: float) -> int:
+    """Whole microseconds: what a history's times are, and what compares exactly."""
+    return round(seconds * 1_000_000)
+
+
+def _enough(number: float, wanted: float) -> bool:
+    """Whether *number* is *wanted* or more, where *wanted* is a product that may be off in its last place."""
+    return number >= wanted * (1 - 1e-12)
+
+
 class ThroughputReturns(_Rates):
     """Within *within* seconds of the last fault's end the rate of successes is back to what it was before the first.
 
-    "Back" = at least *share* of it. The rate is that of any *window* seconds. A system that has nothing left
-    to do has returned too.
+    "Back" = at least *share* of it, over some *window* seconds (or *within*,
+    if that is less) of that time, wherever they begin. The rate before is the
+    mean from the first success to the first fault. A system that has nothing
+    left to do has returned too: what was queued at the last fault's end has
+    left the source queues within that time, and they are empty at the end of
+    the run.
     """
 
     name = "throughput-returns"
 
-    def __init__(self, share: float = 0.9, within: float = 120.0, window: int = 5) -> None:
+    def __init__(self, share: float = 0.9, within: float = 120.0, window: float = 5.0) -> None:
         super().__init__()
         self._share = share
         self._within = within
-        self._window = window
+        self._window = min(window, within)
+        self._recent: deque[int] = deque()  # successes of the latest window, in microseconds
+        self._best = 0  # of all windows since the last fault's end
+        self._as_of = 0  # the last fault's end that the fields above are about
+
+    def _renew(self) -> None:
+        if self._as_of != self.ledger.fault_n:
+            self._as_of = self.ledger.fault_n
+            self._recent.clear()
+            self._best = 0
+
+    def succeeded(self, t: float) -> None:
+        self._renew()
+        now, start = _us(t), _us(self.ledger.fault_t)
+        if not start <= now <= start + _us(self._within):
+            return
+        recent = self._recent
+        recent.append(now)
+        while now - recent[0] >= _us(self._window):
+            recent.popleft()
+        self._best = max(self._best, len(recent))
 
     def conclude(self) -> Verdict:
         reason = self.unjudgeable()
         if reason:
             return self.inconclusive(reason)
+        self._renew()
         ledger = self.ledger
         before = self.rate_before() or 0.0
-        end = ledger.fault_t + self._within
-        best = self.best_after(ledger.fault_t, end, self._window)
-        if best >= self._share * before:
+        best = self._best / self._window
+        if _enough(best, self._share * before):
             return self.holds(f"{best:.1f} successes a second after the last fault, {before:.1f} before the first")
-        if ledger.drained_t is not None and ledger.drained_t <= end and not ledger.backlog:
-            return self.holds(
-                f"nothing was left to do {max(0.0, ledger.drained_t - ledger.fault_t):.1f} s after the last fault"
-            )
-        if ledger.end_t < end:
+        took = None if ledger.drained_t is None else _span(ledger.fault_t, ledger.drained_t)
+        if took is not None and took <= self._within and not ledger.backlog:
+            return self.holds(f"nothing was left to do {took:.1f} s after the last fault")
+        if _span(ledger.fault_t, ledger.end_t) < self._within:
             return self.inconclusive(f"the run ended before the {self._within:g} s after the last fault were over")
         return self.violate(
             f"at best {best:.1f} successes a second in the {self._within:g} s after the last fault; {before:.1f} "
@@ -320,22 +343,35 @@ class ThroughputReturns(_Rates):
 class NotMetastable(_Rates):
     """Once the trigger is gone the system does not stay down.
 
-    Metastable = at the end of the run at least ten messages wait, and in the
-    last *window* seconds fewer succeeded than *share* of what there was to do
-    and the rate before the first fault would have done. The run must go on
-    for that long after the last fault's end.
+    Metastable = at the end of the run at least ten messages wait in source
+    queues, and in the last *window* seconds fewer succeeded than *share* of
+    what there was to do (those that succeeded then, and those that wait), and
+    than *share* of what the rate before the first fault would have done. The
+    run must go on for that long after the last fault's end; where fewer
+    messages wait there is nothing to compare, and it holds.
     """
 
     name = "not-metastable"
 
-    def __init__(self, share: float = 0.5, window: int = 30) -> None:
+    def __init__(self, share: float = 0.5, window: float = 30.0) -> None:
         super().__init__()
         self._share = share
         self._window = window
         self._received_n = 0
+        self._recent: deque[int] = deque()  # successes of the last window, in microseconds
 
     def on_receive(self, event: Event) -> None:
         self._received_n = event["n"]
+
+    def succeeded(self, t: float) -> None:
+        self._recent.append(_us(t))
+        self._forget(t)
+
+    def _forget(self, t: float) -> None:
+        """Keep what came less than a window before *t*."""
+        recent, start = self._recent, _us(t) - _us(self._window)
+        while recent and recent[0] <= start:
+            recent.popleft()
 
     def conclude(self) -> Verdict:
         ledger = self.ledger
@@ -348,14 +384,13 @@ class NotMetastable(_Rates):
         reason = self.unjudgeable()
         if reason:
             return self.inconclusive(reason)
-        if ledger.end_t - ledger.fault_t < self._window:
-            return self.inconclusive(f"the run ended less than {self._window} s after the last fault")
+        if _us(ledger.end_t) - _us(ledger.fault_t) < _us(self._window):
+            return self.inconclusive(f"the run ended less than {self._window:g} s after the last fault")
         before = self.rate_before() or 0.0
-        late = 0
-        if self._as_of == ledger.fault_n:
-            late = sum(number for second, number in self._after.items() if second >= ledger.end_t - self._window)
+        self._forget(ledger.end_t)
+        late = len(self._recent)
         rate = late / self._window
-        if late >= self._share * min(before * self._window, ledger.backlog):
+        if _enough(late, self._share * min(before * self._window, late + ledger.backlog)):
             return self.holds(f"{rate:.1f} successes a second at the end, {before:.1f} before the first fault")
         return self.violate(
             f"the last fault ended {ledger.end_t - ledger.fault_t:.0f} s before the run did, and still "

@@ -109,6 +109,17 @@ class TestRecoversWithin:
         kinds = [h.events[number - 1]["kind"] for number in verdict.evidence]
         assert kinds == ["fault.end", "effect"]
 
+    def test_exactly_at_the_bound(self) -> None:
+        """Times are microseconds: 10.4 s is 4.3 s after 6.1 s, whatever floating point makes of the difference."""
+        h = HistoryBuilder()
+        h.send("m1", key="1")
+        h.window(1, 6.1)
+        h.effect("1", at=10.4)
+        h.delete("m1", at=h.t)
+        assert 10.4 - 6.1 > 4.3
+        assert h.judge(invariants.recovers_within(4.3)).status == "holds"
+        assert h.judge(invariants.backlog_drains(4.3)).status == "holds"
+
     def test_never(self) -> None:
         """No success at all by the end violates, once the bound has passed."""
         h = outage(drained_at=None)
@@ -223,6 +234,39 @@ class TestThroughputReturns:
         h.end(at=300)
         assert h.judge(invariants.throughput_returns(within=60)).status == status
 
+    def _then(self, *times: float, within: float = 60) -> str:
+        """Two a second before the fault, which ends at 40.6 s; successes at *times* after it, and work that waits."""
+        h = HistoryBuilder()
+        for number in range(80):
+            h.send(f"m{number}", key=str(number), at=0.1)
+        for number in range(20):
+            h.effect(str(number), at=1 + number / 2)
+            h.delete(f"m{number}", at=h.t)
+        h.window(11, 40.6)
+        for number, at in enumerate(times, start=20):
+            h.effect(str(number), at=at)
+            h.delete(f"m{number}", at=h.t)
+        h.end(at=200)
+        return h.judge(invariants.throughput_returns(1.0, within=within)).status
+
+    def test_a_window_begins_anywhere(self) -> None:
+        """Five seconds are five seconds where they begin in the middle of one, and no moment longer."""
+        times = [50.7 + step / 2 for step in range(10)]
+        assert self._then(*times) == "holds"
+        assert self._then(*times[:-1], times[0] + 5) == "violated"
+
+    def test_a_window_begins_after_the_fault(self) -> None:
+        """What succeeded before the last fault's end is no part of the rate, and what came too late neither."""
+        assert self._then(*(40.5 + step / 2 for step in range(10))) == "violated"
+        assert self._then(*(40.6 + step / 2 for step in range(10))) == "holds"
+        assert self._then(*(96.1 + step / 2 for step in range(10))) == "holds"
+        assert self._then(*(96.2 + step / 2 for step in range(10))) == "violated"
+
+    def test_less_time_than_a_window(self) -> None:
+        """Back within two seconds = at the old rate in two seconds."""
+        assert self._then(40.7, 41.2, 41.7, 42.2, within=2) == "holds"
+        assert self._then(40.7, 41.2, 41.7, within=2) == "violated"
+
     def test_drained_but_new_work_waits(self) -> None:
         """A drained backlog is no excuse for a rate that stays low while new messages wait."""
         h = outage()
@@ -275,6 +319,31 @@ class TestNotMetastable:
             h.delete(f"m{number}", at=h.t)
         h.end(at=141)
         assert h.judge(invariants.not_metastable()).status == "holds"
+
+    def _late(self, *times: float) -> str:
+        """Two a second before the fault; successes at *times* after it, and twelve that still wait at 141.7 s."""
+        h = HistoryBuilder()
+        for number in range(32 + len(times)):
+            h.send(f"m{number}", key=str(number), at=0.1)
+        for number in range(20):
+            h.effect(str(number), at=1 + number / 2)
+            h.delete(f"m{number}", at=h.t)
+        h.window(11, 40)
+        for number, at in enumerate(times, start=20):
+            h.effect(str(number), at=at)
+            h.delete(f"m{number}", at=h.t)
+        h.end(at=141.7)
+        return h.judge(invariants.not_metastable()).status
+
+    def test_what_there_was_to_do(self) -> None:
+        """Twelve wait and twelve were done: half of it. One less is not."""
+        assert self._late(*(120 + step for step in range(12))) == "holds"
+        assert self._late(*(120 + step for step in range(11))) == "violated"
+
+    def test_the_last_half_minute_begins_within_a_second(self) -> None:
+        """The last thirty seconds begin where they begin, not at a whole second."""
+        assert self._late(*(111.8 + step for step in range(12))) == "holds"
+        assert self._late(*(111.6 + step for step in range(12))) == "violated"
 
     def test_ended_too_soon(self) -> None:
         """Half a minute after the fault is too early to call it metastable."""
