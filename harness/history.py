@@ -128,7 +128,7 @@ KINDS: dict[str, str] = {
     "code under test; cloudwatch: accepted by CloudWatch, with `samples`)",
     "alarm.put": "an alarm was created or changed; `alarm`, `created`, `namespace`, `metric`, `dimensions`, "
     "`statistic`, `period` (seconds), `evaluation_periods`, `datapoints_to_alarm`, `threshold`, `comparison`, "
-    "`missing_data`, `actions` (how many)",
+    "`missing_data`, `actions` (how many), `wall_clock` (true where its windows keep to the clock)",
     "alarm.delete": "an alarm was deleted; `alarm`",
     "alarm.state": "an alarm changed its state; `alarm`, `from`, `to`, `reason`",
     "alarm.action": "an alarm ran an action; `alarm`, `state`, `action` (its ARN)",

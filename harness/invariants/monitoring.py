@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.history import Event, Header
 from harness.invariants.base import Invariant, Verdict
-from harness.invariants.monitoring_truth import MINUTE_S, Depths, Errors, Named, minute_of
+from harness.invariants.monitoring_truth import EXTRA_PERIODS, MINUTE_S, Depths, Errors, Named, Strikes, minute_of
 
 __all__ = ["AlarmsFireAndClear", "ErrorsCountedOnce"]
 
@@ -153,8 +153,8 @@ class _Alarm:
     """One alarm of the run, as it was put last."""
 
     facts: Event
+    made_t: float  # when it was put first
     states: list[tuple[float, str, int]] = field(default_factory=list)  # when, what, event number
-    samples: dict[int, float] = field(default_factory=dict)  # of a queue's depth, by the minute that ended
 
     def state(self, t: float) -> str:
         """The state at *t*."""
@@ -173,17 +173,23 @@ class _Alarm:
 class AlarmsFireAndClear(Invariant):
     """An alarm whose metric should be over its threshold goes to ALARM, and leaves it when that is over.
 
-    Judged by what really happened, not by what CloudWatch was told: errors
-    are those that the code counts under the alarm's metric, else those that
-    the declared handler ends with (for a metric whose name has "error" in it,
-    or an alarm that is required); the depth of a queue follows from its messages. An alarm has *within*
-    seconds from when its periods are full: for what is on its way to
-    CloudWatch, and for the evaluation, which is made once a minute. Time in
-    which a fault strikes CloudWatch itself does not count. To clear, it has
-    two periods more, because CloudWatch looks back so far where data is missing.
+    *Judged by* what really happened, not by what CloudWatch was told: errors
+    are those that the code counts under the alarm's metric, else, for an
+    alarm without dimensions, those that the declared handler ends with (where
+    the metric's name has "error" in it, or the alarm is required); the depth
+    of a queue follows from its messages, from the alarm's making on.
 
-    *alarms* must exist (names); others are judged as they are found. *stored*:
-    judge by what CloudWatch was told.
+    *Fires*: from a whole minute at which enough of its evaluation periods are
+    over the threshold an alarm has *within* seconds to be in ALARM, if they
+    stay so for as long: for what is on its way to CloudWatch, and for the
+    evaluation, which is made once a minute. *Clears*: at a whole minute at
+    which none of them is, nor of the two before that (CloudWatch looks back
+    so far where data is missing), and that stays so for *within* seconds, it
+    is not in ALARM at their end. Time in which a fault strikes CloudWatch
+    itself, and the minute after, does not count.
+
+    *alarms* must exist (names), and are the ones judged; without names all
+    are that the code makes. *stored*: judge by what CloudWatch was told.
     """
 
     name = "alarms-fire-and-clear"
@@ -197,26 +203,25 @@ class AlarmsFireAndClear(Invariant):
         self._errors = Errors()
         self._depths = Depths()
         self._queues: frozenset[str] = frozenset()
-        self._struck: set[int] = set()  # the minutes in which a fault struck CloudWatch
+        self._struck = Strikes()  # of CloudWatch
         self._refused: deque[int] = deque(maxlen=5)
-        self._minute = 0
         self._end: Event | None = None
 
     def start(self, header: Header) -> None:
         self._queues = frozenset(queue["name"] for queue in header.get("system", {}).get("queues", ()))
 
     def on_send(self, event: Event) -> None:
-        self._sample(event["t"])
         self._depths.step(event)
 
-    on_receive = on_visibility = on_move = on_delete = on_expire = on_purge = on_queue_delete = on_send
+    on_receive = on_visibility = on_move = on_delete = on_expire = on_purge = on_send
+    on_queue_create = on_queue_delete = on_send
 
     def on_alarm_put(self, event: Event) -> None:
-        self._sample(event["t"])
         known = self._alarms.get(event["alarm"])
-        if known is None or _settings(known.facts) != _settings(event):
-            states = known.states if known is not None else []
-            self._alarms[event["alarm"]] = _Alarm(event, states)
+        if known is None:
+            self._alarms[event["alarm"]] = _Alarm(event, event["t"])
+        elif _settings(known.facts) != _settings(event):
+            self._alarms[event["alarm"]] = _Alarm(event, known.made_t, known.states)
 
     def on_alarm_delete(self, event: Event) -> None:
         self._alarms.pop(event["alarm"], None)
@@ -240,20 +245,11 @@ class AlarmsFireAndClear(Invariant):
 
     def on_fault_strike(self, event: Event) -> None:
         if event["point"].startswith(_CLOUDWATCH):
-            self._struck.add(minute_of(event["t"]))
+            self._struck.add(event["t"])
 
     def on_run_end(self, event: Event) -> None:
-        self._sample(event["t"])
+        self._depths.wind(event["t"])
         self._end = event
-
-    def _sample(self, t: float) -> None:
-        """Note the depth of watched queues at each whole minute before *t*."""
-        while self._minute + MINUTE_S <= t:
-            self._minute += MINUTE_S
-            for alarm in self._alarms.values():
-                queue = (alarm.facts.get("dimensions") or {}).get("QueueName")
-                if alarm.facts.get("namespace") == _SQS and queue is not None:
-                    alarm.samples[self._minute - MINUTE_S] = self._depths.visible(queue, self._minute)
 
     # -- the judgement ------------------------------------------------------------------
 
@@ -297,27 +293,31 @@ class AlarmsFireAndClear(Invariant):
             return f"SQS sends no metric {facts['metric']}"
         dimensions = facts.get("dimensions") or {}
         queue = dimensions.get("QueueName")
-        if set(dimensions) != {"QueueName"} or (self._queues and queue not in self._queues):
+        exists = not self._queues or queue in self._queues or (queue is not None and queue in self._depths)
+        if set(dimensions) != {"QueueName"} or not exists:
             return f"no queue has the dimensions {dimensions}"
         return ""
 
     def _truth(self, alarm: _Alarm) -> Mapping[int, float] | None:
         """What the alarm's metric should hold, by the minute; ``None`` if the history cannot tell."""
         facts = alarm.facts
-        if facts["period"] % MINUTE_S or facts.get("metric") is None:
+        statistic, metric, namespace = facts["statistic"], facts.get("metric"), facts.get("namespace") or ""
+        # Where windows that keep to the wall clock begin is not in the history.
+        if facts["period"] % MINUTE_S or metric is None or (facts.get("wall_clock") and facts["period"] > MINUTE_S):
             return None
-        if facts.get("namespace") == _SQS:
-            gauge = facts["metric"] == _DEPTH and facts["statistic"] in ("Maximum", "Minimum", "Average")
-            return alarm.samples if gauge else None
-        if facts["statistic"] not in ("Sum", "SampleCount") or not facts["comparison"].startswith("Greater"):
+        if namespace == _SQS:
+            gauge = metric == _DEPTH and statistic in ("Maximum", "Minimum", "Average")
+            return self._depths.of(facts["dimensions"]["QueueName"]) if gauge else None
+        if not facts["comparison"].startswith("Greater"):
             return None
         dimensions: Named = tuple(sorted((facts.get("dimensions") or {}).items()))
-        found = self._errors.of(facts["namespace"], facts["metric"], dimensions, exact=self._stored)
-        if (
-            found is None
-            and not dimensions
-            and (facts["alarm"] in self._required or "error" in facts["metric"].lower())
-        ):
+        if self._stored and statistic in ("Sum", "SampleCount"):
+            return self._errors.told(namespace, metric, dimensions, samples=statistic == "SampleCount")
+        if statistic != "Sum":
+            return None  # how the code gathers values into samples is its own affair
+        found = self._errors.of(namespace, metric, dimensions)
+        by_handlers = facts["alarm"] in self._required or "error" in metric.lower()
+        if found is None and not dimensions and by_handlers:
             return self._errors.of_handlers
         return found
 
@@ -325,19 +325,21 @@ class AlarmsFireAndClear(Invariant):
         """A violation; else ``None``: never due, "": fired and cleared, or why it is open whether it clears."""
         assert self._end is not None
         facts, end = alarm.facts, self._end["t"]
-        needed: int = facts["datapoints_to_alarm"]
-        first = minute_of(facts["t"]) + MINUTE_S
-        moments = range(first, minute_of(end) + 1, MINUTE_S)
-        # How many of the newest periods breach at each whole minute, and of all that CloudWatch may look at.
-        due = {t: _breaching(facts, values, t, facts["evaluation_periods"]) >= needed for t in moments}
-        quiet = {t: _breaching(facts, values, t, facts["evaluation_periods"] + 3) == 0 for t in moments}
+        needed, periods = facts["datapoints_to_alarm"], facts["evaluation_periods"]
+        looked = periods + EXTRA_PERIODS
+        # CloudWatch may not have had a queue's depth before anybody asked for it.
+        since = minute_of(alarm.made_t) if facts.get("namespace") == _SQS else 0
+        recent = {minute: value for minute, value in values.items() if minute >= since}
+        moments = range(minute_of(facts["t"]) + MINUTE_S, minute_of(end) + 1, MINUTE_S)
+        due = {t: _breaching(facts, recent, t, periods) >= needed for t in moments}
+        quiet = {t: _breaching(facts, values, t, looked) == 0 for t in moments}
         fired = False
         for t in moments:
-            judged = range(t, t + int(self._within) + 1, MINUTE_S)
-            last = judged[-1]
-            if last > end or not self._struck.isdisjoint((t - MINUTE_S, *judged)):
+            last = t + self._within
+            if last > end or self._struck.between(t - MINUTE_S, last):
                 continue
-            if all(due.get(each) for each in judged):
+            judged = range(t, minute_of(last) + 1, MINUTE_S)
+            if all(due[each] for each in judged):
                 if not alarm.was("ALARM", t, last):
                     return self.violate(
                         f"{name} did not fire: from {t} s on its metric was over the threshold "
@@ -347,10 +349,10 @@ class AlarmsFireAndClear(Invariant):
                         *self._refused,
                     )
                 fired = True
-            elif all(quiet.get(each) for each in judged) and alarm.state(last) == "ALARM":
+            elif all(quiet[each] for each in judged) and alarm.state(last) == "ALARM":
                 return self.violate(
-                    f"{name} does not clear: it is still in ALARM at {last} s, although its metric has not been over "
-                    f"the threshold ({facts['threshold']:g}) for {facts['evaluation_periods'] + 3} periods",
+                    f"{name} does not clear: it is still in ALARM at {last:g} s, although its metric has not been over "
+                    f"the threshold ({facts['threshold']:g}) for {looked} periods",
                     facts["n"],
                     *(number for _, _, number in alarm.states[-3:]),
                 )

@@ -225,6 +225,7 @@ class Alarm:
             "comparison": given["ComparisonOperator"],
             "missing_data": self.treatment,
             "actions": len(given.get("AlarmActions") or ()),
+            **({"wall_clock": True} if self.aligned else {}),
         }
 
     def why(self, state: State, points: Points) -> str:

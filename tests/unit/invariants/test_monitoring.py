@@ -8,6 +8,8 @@ import pytest
 
 from harness import invariants
 from harness.errors import ScenarioError
+from harness.invariants.monitoring_truth import EXTRA_PERIODS
+from harness.sim.services import cloudwatch_evaluation
 from tests.histories import HistoryBuilder
 
 ERRORS: dict[str, Any] = {"namespace": "Messaging/Errors", "metric": "ErrorCount"}
@@ -248,10 +250,7 @@ class TestAlarmsFireAndClear:
 
     def test_while_a_fault_strikes_cloudwatch_nothing_is_due(self) -> None:
         """Time in which CloudWatch itself is struck does not count; from then on the alarm has its time again."""
-        h = outage(fires=None, clears=None)
-        *events, end = h.events
-        merged = sorted([*events, *(_strike(60 + 30 * step) for step in range(20))], key=lambda event: event["t"])
-        h.events = [{**event, "n": number} for number, event in enumerate([*merged, end], start=1)]
+        h = among(outage(fires=None, clears=None), [_strike(60 + 30 * step) for step in range(20)])
         assert h.judge(invariants.alarms_fire_and_clear()).status == "inconclusive"
 
     def test_judged_by_what_cloudwatch_was_told(self) -> None:
@@ -340,6 +339,154 @@ class TestAlarmsFireAndClear:
         change(h, 700, "OK")
         h.end(at=1_500)
         assert h.judge(invariants.alarms_fire_and_clear()).status == "holds"
+
+
+def among(h: HistoryBuilder, events: list[dict[str, Any]]) -> HistoryBuilder:
+    """*h* with more events in their places."""
+    *before, end = h.events
+    merged = sorted([*before, *events], key=lambda event: event["t"])
+    h.events = [{**event, "n": number} for number, event in enumerate([*merged, end], start=1)]
+    return h
+
+
+class TestTimes:
+    def test_within_is_no_whole_minute(self) -> None:
+        """Ninety seconds are ninety seconds: fired after 85 s is in time, after 95 s it is not."""
+        spec = invariants.alarms_fire_and_clear(within=90)
+        assert outage(fires=265).judge(spec).status == "holds"
+        verdict = outage(fires=275).judge(spec)
+        assert verdict.status == "violated"
+        assert "90 s later it was INSUFFICIENT_DATA" in verdict.detail
+
+    def test_clears_two_periods_later_than_its_own(self) -> None:
+        """Errors until 600 s, two periods and two more: quiet from 840 s on, and three minutes to clear."""
+        assert outage(clears=1_015).judge(invariants.alarms_fire_and_clear()).status == "holds"
+        verdict = outage(clears=1_025).judge(invariants.alarms_fire_and_clear())
+        assert verdict.status == "violated"
+        assert "still in ALARM at 1020 s" in verdict.detail
+
+    def test_cloudwatch_looks_no_further_back(self) -> None:
+        """The simulated CloudWatch has the same number of further periods."""
+        assert EXTRA_PERIODS == cloudwatch_evaluation.EXTRA_PERIODS
+
+    @pytest.mark.parametrize(("at", "status"), [(119, "violated"), (121, "inconclusive"), (359, "inconclusive")])
+    def test_one_strike(self, at: float, status: str) -> None:
+        """A strike counts from a minute before the periods are full until the time to fire is over."""
+        h = HistoryBuilder()
+        put_alarm(h, at=1)
+        for minute in (60, 120, 180, 240, 300):
+            tracked(h, minute + 1, 10)
+        h.end(at=1_500)
+        assert among(h, [_strike(at)]).judge(invariants.alarms_fire_and_clear()).status == status
+
+    def test_a_strike_after_the_time_to_fire_is_too_late(self) -> None:
+        """Struck in the minute in which that time ends, but after it: no excuse."""
+        h = outage(fires=None, clears=None)
+        late = [_strike(361 + 30 * step) for step in range(36)]
+        assert among(h, late).judge(invariants.alarms_fire_and_clear()).status == "violated"
+
+
+DEPTH: dict[str, Any] = {
+    "alarm": "DLQDepthHigh",
+    "namespace": "AWS/SQS",
+    "metric": "ApproximateNumberOfMessagesVisible",
+    "dimensions": {"QueueName": "orders-dlq"},
+    "statistic": "Maximum",
+    "evaluation_periods": 5,
+    "datapoints_to_alarm": 5,
+    "threshold": 3.0,
+}
+
+
+class TestDepths:
+    def test_what_was_there_before_the_alarm_changed(self) -> None:
+        """An alarm put again looks back at a queue that was deep before: it may stay in ALARM for as long."""
+        h = HistoryBuilder()
+        put_alarm(h, at=1, **DEPTH)
+        for number in range(5):
+            h.dead_letter(f"d{number}", at=10 + number)
+        change(h, 300, "ALARM", "DLQDepthHigh")
+        h.add("purge", at=361, queue="orders-dlq", messages=[f"d{number}" for number in range(5)])
+        put_alarm(h, at=362, created=False, **{**DEPTH, "threshold": 2.0})
+        change(h, 780, "OK", "DLQDepthHigh")
+        h.end(at=1_500)
+        assert h.judge(invariants.alarms_fire_and_clear()).status == "inconclusive"
+
+    def test_what_was_there_before_the_alarm_was_made(self) -> None:
+        """CloudWatch may not have had the depth before there was an alarm: its periods fill from then on."""
+        for fires, status in ((1_080, "inconclusive"), (1_090, "violated")):
+            h = HistoryBuilder()
+            for number in range(5):
+                h.dead_letter(f"d{number}", at=10 + number)
+            put_alarm(h, at=601, **DEPTH)
+            change(h, fires, "ALARM", "DLQDepthHigh")
+            h.end(at=1_500)
+            assert h.judge(invariants.alarms_fire_and_clear()).status == status
+
+    def test_a_queue_that_was_deep_before_the_alarm_was_made(self) -> None:
+        """One deep minute of three is enough, and it was before: the alarm may rise, and stay until that is too old."""
+        h = HistoryBuilder()
+        for number in range(5):
+            h.dead_letter(f"d{number}", at=10 + number)
+        h.add("purge", at=361, queue="orders-dlq", messages=[f"d{number}" for number in range(5)])
+        put_alarm(h, at=401, **{**DEPTH, "evaluation_periods": 3, "datapoints_to_alarm": 1})
+        change(h, 420, "ALARM", "DLQDepthHigh")
+        change(h, 660, "OK", "DLQDepthHigh")
+        h.end(at=1_500)
+        assert h.judge(invariants.alarms_fire_and_clear()).status == "inconclusive"
+
+    def test_a_queue_that_was_made_by_the_code(self) -> None:
+        """The queue of an alarm need not stand in the scenario: made or used in the run, it exists."""
+        for kind in ("queue.create", "send"):
+            h = HistoryBuilder()
+            watched = {**DEPTH, "dimensions": {"QueueName": "late"}}
+            put_alarm(h, **watched)
+            assert h.judge(invariants.alarms_fire_and_clear()).status == "violated"
+            h = HistoryBuilder()
+            if kind == "send":
+                h.send("m1", queue="late")
+            else:
+                h.add(kind, queue="late")
+            put_alarm(h, **watched)
+            assert h.judge(invariants.alarms_fire_and_clear()).status == "inconclusive"
+
+    def test_a_message_that_is_never_visible_again(self) -> None:
+        """A delivery without a time at which it ends (of Redis) is in flight until it is acknowledged."""
+        h = HistoryBuilder()
+        put_alarm(h, at=1, **{**DEPTH, "dimensions": {"QueueName": "orders"}, "threshold": 0.0})
+        h.send("m1", at=5)
+        h.receive("m1", at=6, visible_at=None)
+        h.end(at=1_500)
+        assert h.judge(invariants.alarms_fire_and_clear()).status == "inconclusive"
+
+
+class TestStatistics:
+    def test_how_many_values_is_not_their_sum(self) -> None:
+        """Ten errors a minute in one value are one sample: an alarm on samples is not due for the sum of them."""
+        for statistic, status in (("Sum", "violated"), ("SampleCount", "inconclusive")):
+            h = HistoryBuilder()
+            put_alarm(h, at=1, statistic=statistic)
+            for minute in range(60, 600, 60):
+                tracked(h, minute + 1, 10)
+                stored(h, minute + 1, 10)
+            h.end(at=1_500)
+            assert h.judge(invariants.alarms_fire_and_clear()).status == status
+            assert h.judge(invariants.alarms_fire_and_clear().with_parameters(stored=True)).status == status
+
+    def test_samples_that_cloudwatch_was_told(self) -> None:
+        """Where what CloudWatch has is judged, its samples are known."""
+        h = HistoryBuilder()
+        put_alarm(h, at=1, statistic="SampleCount")
+        for second in range(60, 600, 5):
+            stored(h, second, 1)
+        h.end(at=1_500)
+        assert h.judge(invariants.alarms_fire_and_clear().with_parameters(stored=True)).status == "violated"
+
+    @pytest.mark.parametrize(("period", "status"), [(60, "violated"), (120, "inconclusive")])
+    def test_windows_by_the_wall_clock(self, period: int, status: str) -> None:
+        """Where a longer window begins by the clock cannot be seen; a minute is a minute."""
+        h = outage(changes={"wall_clock": True, "period": period}, fires=None, clears=None)
+        assert h.judge(invariants.alarms_fire_and_clear()).status == status
 
 
 def _strike(at: float) -> dict[str, Any]:

@@ -280,6 +280,7 @@ def test_a_wall_clock_window_is_aligned(desk: CloudWatchDesk) -> None:
     assert desk.state == "OK"
     desk.pass_seconds(1)
     assert desk.state == "ALARM"
+    assert desk.of("alarm.put")[0]["wall_clock"]
 
 
 def test_evaluation_periods_and_datapoints_to_alarm(desk: CloudWatchDesk) -> None:
