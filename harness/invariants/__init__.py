@@ -293,6 +293,8 @@ def backlog_drains(seconds: float | str) -> Spec:
 def throughput_returns(share: float = 0.9, within: float | str = 120) -> Spec:
     """Successes a second are back to *share* of those before, *within* so many seconds of the last fault's end.
 
+    Back = over some five seconds of that time, or nothing is left to do.
+
     Raises:
         ScenarioError: *share* is no share, or *within* no duration.
     """
@@ -302,6 +304,8 @@ def throughput_returns(share: float = 0.9, within: float | str = 120) -> Spec:
 
 def not_metastable(share: float = 0.5) -> Spec:
     """Once the trigger is gone the system does not stay below *share* of its rate while messages wait.
+
+    Judged over the last thirty seconds of a run at whose end ten messages or more wait.
 
     Raises:
         ScenarioError: *share* is no share.

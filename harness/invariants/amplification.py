@@ -18,8 +18,9 @@ class AmplificationBounded(LedgerInvariant):
     """Deliveries and failing calls together are at most *at_most* for each delivered message.
 
     1.0 = each message was delivered once and no call failed. Every
-    redelivery and every failing call adds to it, those of polling
-    (ReceiveMessage) and of dead-letter queues excepted.
+    redelivery (also one that comes after the delete) and every failing call
+    adds to it, those of polling (ReceiveMessage) and of dead-letter queues
+    excepted.
     """
 
     name = "amplification-bounded"

@@ -346,7 +346,9 @@ class BreakerGenerations(BreakerInvariant):
     """The result of a call that began in an earlier state of its breaker changes nothing.
 
     Violated where a state changes at the very instant of such a late result
-    and no result of the present state explains it.
+    and no result of the present state explains it. Judged where a call ended
+    later than the change that ended its state: at the same instant it may be
+    what caused it.
     """
 
     name = "breaker-generations"

@@ -125,7 +125,7 @@ class LevelFollowsHealth(_DegradationInvariant):
     A level below what the health has asked for without a break for *within*
     seconds, or above what it would allow for *lowered_within* seconds,
     violates; so does a judgement that leaves out a metric that is above its
-    threshold.
+    threshold. A manager that is made anew begins anew.
     """
 
     name = "level-follows-health"
@@ -245,7 +245,7 @@ class NoFlapping(_DegradationInvariant):
 
     A change in the other direction comes at least *apart* seconds after the
     one before it, and there are at most *at_most* of them in any *window*
-    seconds.
+    seconds, each manager by itself from its making on.
     """
 
     name = "no-flapping"
@@ -348,9 +348,10 @@ class _State:
 class MeasuresApplied(_DegradationInvariant):
     """The measures of the level in force are applied, those of higher levels are lifted, and they do something.
 
-    *within* seconds after a change of level exactly its measures are active. An
-    applied rate limit limits (receives from the manager's queues are counted),
-    declared features are off, breakers are held, intake is not open.
+    *within* seconds after a change of level, or after a manager was made anew,
+    exactly its measures are active. An applied rate limit limits (receives from
+    the manager's queues are counted), declared features are off, breakers are
+    held, intake is not open.
     """
 
     name = "measures-applied"

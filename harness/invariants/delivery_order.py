@@ -134,7 +134,7 @@ class BatchIntegrity(LedgerInvariant):
     where a message is acknowledged although its handler failed (and it is
     nowhere else: no effect, dead letter or quarantine), or where one is
     dead-lettered that no handler ever began, while another of its batch
-    failed. Needs a declared handler.
+    failed (whatever became of that one later). Needs a declared handler.
     """
 
     name = "batch-integrity"

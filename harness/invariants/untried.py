@@ -17,7 +17,7 @@ class TriedBeforeDeadLettered(LedgerInvariant):
     a batch that was throttled until its visibility timeout had passed, a
     message that waited in a consumer's buffer for too long. What a consumer
     puts aside itself it has looked at, and is not judged. Needs a declared
-    handler or a Lambda function.
+    handler or a Lambda function, in the scenario or anywhere in the run.
     """
 
     name = "tried-before-dead-lettered"
