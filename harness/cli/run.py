@@ -17,6 +17,7 @@ import click
 from harness import config as settings
 from harness.cli.live_options import live_options, live_options_given
 from harness.cli.options import json_option, output_file, seed_option, write_file
+from harness.cli.shards import Shard, shard_option
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ class _Asked:
     help="Let the modules under `preempt` of a scenario give way inside their blocks: where CPython with its GIL can "
     "(calls), or where free-threaded Python could (statements).",
 )
+@shard_option
 @live_options
-def command(names: tuple[str, ...], json: str | None, junit: str | None, **given: Any) -> int:
+def command(names: tuple[str, ...], json: str | None, junit: str | None, shard: Shard | None, **given: Any) -> int:
     """Run scenarios in simulation or live, show a table of verdicts, and write a report.
 
     Without a NAME or PATH: the folders of `scenarios` under [tool.harness] (./scenarios if it is there), else the
@@ -87,6 +89,8 @@ def command(names: tuple[str, ...], json: str | None, junit: str | None, **given
 
     found = settings.load()
     scenarios = select(asked.names, found, catalogue=asked.catalogue)
+    if shard is not None:
+        scenarios = _part(scenarios, shard)
     _validate(scenarios, asked.backend)
     if asked.preempt is not None:
         _check_preempt(scenarios, asked.backend)
@@ -121,6 +125,16 @@ def _ask(names: tuple[str, ...], json: str | None, junit: str | None, given: Map
         junit=junit,
         live=live_options_given(given, given["backend"] or found.backend),
     )
+
+
+def _part(scenarios: list[Selected], shard: Shard) -> list[Selected]:
+    """The scenarios of one part. Raises UsageError where it would have none: a job that does nothing passes nothing."""
+    part = shard.of(scenarios)
+    if not part:
+        raise UsageError(
+            f"{shard} has no scenario: there are {len(scenarios)}", field="--shard", remedy="Use fewer parts"
+        )
+    return part
 
 
 def _validate(scenarios: Sequence[Selected], backend: str) -> None:

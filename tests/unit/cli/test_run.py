@@ -234,3 +234,33 @@ def test_preempt_without_modules_is_refused(project: Project, command: Command) 
 def test_exit_codes(verdicts: list[str], allowed: bool, code: int) -> None:
     """The worst verdict gives the code: failed 1, error 3, inconclusive or all left out 4, else 0."""
     assert exit_code([{"verdict": verdict} for verdict in verdicts], allow_inconclusive=allowed) == code
+
+
+def test_shards_together_are_all(project: Project, command: Command) -> None:
+    """Each scenario is in one part and no other, whatever the number of parts."""
+    for name in ("a", "b", "c", "d", "e"):
+        project.scenario(name)
+    for count in (1, 2, 5):
+        seen: list[str] = []
+        for number in range(1, count + 1):
+            done = command("run", "--shard", f"{number}/{count}", "--json", "-")
+            assert done.code == 0, done.err
+            seen += [each["name"] for each in json.loads(done.out)["scenarios"]]
+        assert sorted(seen) == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("shard", "says"),
+    [
+        ("0/2", "'0/2' is no part: give I/N with I from 1 to N"),
+        ("3/2", "is no part"),
+        ("half", "is no part"),
+        ("2/2", "--shard: 2/2 has no scenario: there are 1. Use fewer parts"),
+    ],
+)
+def test_shards_that_are_none(project: Project, command: Command, shard: str, says: str) -> None:
+    """A part that is not there, or would run nothing, is refused: exit code 2."""
+    project.scenario("alone")
+    done = command("run", "--shard", shard)
+    assert done.code == 2
+    assert says in done.err
