@@ -127,6 +127,15 @@ PLANS: list[tuple[str, list[Fault]]] = [
     ("right", [Fault("aws.sqs.DeleteMessage", "crash", side="after", nth=1, restart_after=1)]),
     ("deletes-first", [Fault("point.in-hand", "crash", nth=3, restart_after=1)]),
     ("right", [Fault("aws.sqs.ReceiveMessage", "throttled", start=0, end=1)]),
+    ("right", [Fault("network.sqs", "down", start=0.2, end=1.2)]),
+    ("right", [Fault("network.sqs", "latency", start=0, end=2, latency=150, jitter=50)]),
+    (
+        "deletes-first",
+        [
+            Fault("network.sqs", "latency", start=0, end=2, latency=100),
+            Fault("point.in-hand", "crash", nth=3, restart_after=1),
+        ],
+    ),
 ]
 
 
