@@ -25,7 +25,7 @@ __all__ = ["ServiceClock", "spawn"]
 
 _SECOND_US = 1_000_000
 _FASTEST = 100_000.0
-_FURTHEST = 100 * 365 * 86_400.0
+_FURTHEST = 31 * 86_400.0  # what falls due on the way happens within this one call, and nobody is answered meanwhile
 
 
 class _Alarm:
@@ -131,10 +131,14 @@ class ServiceClock:
         self._arm()
 
     def advance(self, seconds: float) -> None:
-        """Move the clock forward; what falls due meanwhile happens in order. Raises UsageError for going back."""
+        """Move the clock forward; what falls due meanwhile happens in order.
+
+        Raises:
+            UsageError: it would go back, or further than 31 days.
+        """
         fits = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and math.isfinite(seconds)
         if not (fits and 0 <= seconds <= _FURTHEST):
-            raise UsageError(f"must be a number of seconds from 0 on, not {seconds!r}", field="advance")
+            raise UsageError(f"must be seconds, from 0 to {_FURTHEST:.0f} in one call, not {seconds!r}", field="advance")
         target_us = self.now_us() + round(seconds * _SECOND_US)
         while self._alarms and self._alarms[0][0] <= target_us:
             at_us, _, alarm = heapq.heappop(self._alarms)

@@ -148,6 +148,7 @@ def test_faults(served: Served) -> None:
         ("PUT", "/_harness/faults", plan({"target": "aws.sqs.Send", "kind": "throttled"}), "names no operation"),
         ("PUT", "/_harness/clock", {"speed": -1}, "speed"),
         ("PUT", "/_harness/clock", {"advance": -1}, "advance"),
+        ("PUT", "/_harness/clock", {"advance": 32 * 86_400}, "2678400 in one call"),
         ("PUT", "/_harness/clock", {"sped": 1}, "sped"),
         ("POST", "/_harness/effects", {"name": "charged"}, "key"),
         ("POST", "/_harness/check", {"invariants": ["no-mesage-loss"]}, "no-message-loss"),
