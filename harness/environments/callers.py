@@ -8,6 +8,7 @@ test and the library.
 
 from __future__ import annotations
 
+import re
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -24,6 +25,9 @@ _CARRIERS = frozenset(
         *("hypothesis", "parameterized", "anyio", "greenlet", "wrapt", "decorator", "harness"),
     )
 )
+#: What is installed stands in such a folder.
+_INSTALLED = re.compile(r"/(?:site|dist)-packages/")
+
 #: Where a test's own stack begins: what is further out called the test.
 _RUNNERS = frozenset(("_pytest", "pytest", "pluggy", "xdist", "execnet"))
 
@@ -41,7 +45,6 @@ class Callers:
         self._libraries = tuple(
             {f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib")} | {f"{own}/", "<"}
         )
-        self._packages = tuple({f"{sysconfig.get_path(name)}/" for name in ("purelib", "platlib")})
 
     def now(self) -> tuple[str, bool]:
         """The innermost line that is neither a library's nor a mock's; true: only a test's lines lead to it."""
@@ -65,13 +68,12 @@ class Callers:
         return found
 
     def _classify(self, name: str) -> tuple[str, str]:
-        for folder in self._packages:
-            if name.startswith(folder):
-                inside = name.removeprefix(folder)
-                package = inside.partition("/")[0].removesuffix(".py")
-                if package in _RUNNERS:
-                    return "runner", inside
-                return ("carrier" if package in _CARRIERS or package.startswith("pytest_") else "code"), inside
+        installed = _INSTALLED.split(name)[-1]
+        if installed != name:  # wherever a path or a .pth file has it
+            package = installed.partition("/")[0].removesuffix(".py")
+            if package in _RUNNERS:
+                return "runner", installed
+            return ("carrier" if package in _CARRIERS or package.startswith("pytest_") else "code"), installed
         if name.startswith(self._libraries):
             return "carrier", name
         path = Path(name)
