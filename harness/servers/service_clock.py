@@ -138,7 +138,9 @@ class ServiceClock:
         """
         fits = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and math.isfinite(seconds)
         if not (fits and 0 <= seconds <= _FURTHEST):
-            raise UsageError(f"must be seconds, from 0 to {_FURTHEST:.0f} in one call, not {seconds!r}", field="advance")
+            raise UsageError(
+                f"must be seconds, from 0 to {_FURTHEST:.0f} in one call, not {seconds!r}", field="advance"
+            )
         target_us = self.now_us() + round(seconds * _SECOND_US)
         while self._alarms and self._alarms[0][0] <= target_us:
             at_us, _, alarm = heapq.heappop(self._alarms)
