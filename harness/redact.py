@@ -6,10 +6,11 @@ bearer tokens, passwords in URLs and e-mail addresses become ``[redacted]``.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any
 
-__all__ = ["MASK", "mask_addresses", "redact", "redact_text"]
+__all__ = ["MASK", "mask_addresses", "redact", "redact_name", "redact_text"]
 
 MASK = "[redacted]"
 
@@ -27,6 +28,7 @@ _NAMED = re.compile(
 # A cheap test that almost every text fails: one of these must be there for a pattern to match.
 _HINTS = ("akia", "asia", "bearer", "basic", "@", "eyj", "passw", "secret", "key", "token", "authorization")
 _HINT = re.compile("(?i)" + "|".join(_HINTS))
+_SHORTEST_SECRET = 5  # a@b.c
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
 
@@ -43,6 +45,16 @@ def redact_text(text: str) -> str:
         return text
     # The named ones second: of "Authorization: Bearer <token>" they would take the word and leave the token.
     return _NAMED.sub(rf"\1{MASK}", _SECRET.sub(MASK, text))
+
+
+def redact_name(text: str) -> str:
+    """A message's key or another name without secrets: what names two things apart still does, by a keyed digest."""
+    if len(text) < _SHORTEST_SECRET:
+        return text
+    shown = redact_text(text)
+    if shown == text:
+        return text
+    return f"{shown}{hashlib.blake2b(text.encode('utf-8', 'replace'), digest_size=6, key=b'harness').hexdigest()}"
 
 
 def mask_addresses(text: str) -> str:

@@ -29,6 +29,7 @@ from harness.faults.watched import Passed
 from harness.history import SCHEMA, VERSION, Event, History, Writer
 from harness.invariants.judge import Judge
 from harness.invariants.recovery import recovery_of
+from harness.redact import redact_name
 from harness.redis_queues import RedisList, RedisStream
 from harness.result import Result, overall
 from harness.scenario import Process, Scenario
@@ -220,7 +221,8 @@ def header_of(
 
 def _effects(scenario: Scenario) -> list[dict[str, Any]]:
     if scenario.effects:
-        return [effect.to_json() for effect in scenario.effects]
+        found = [effect.to_json() for effect in scenario.effects]
+        return [{**one, "name": redact_name(one["name"])} for one in found]  # as events have it
     if scenario.handler is not None:
         return [{"name": "handled", "source": "handler", "key": None}]
     return []

@@ -28,6 +28,7 @@ from typing import Any, TypeAlias
 from harness.errors import ScenarioError
 from harness.faults.plan import Fault, FaultPlan
 from harness.objectives import Objectives
+from harness.redact import redact_text
 from harness.redis_queues import RedisList, RedisStream
 from harness.sim.lambda_consumer import LambdaConsumer
 from harness.sim.world import HOME_REGION
@@ -513,7 +514,7 @@ class Scenario:
     @property
     def sentence(self) -> str:
         """The first sentence of the description: what real outage this stands for."""
-        text = " ".join(self.description.split())
+        text = redact_text(" ".join(self.description.split()))
         return text.split(". ")[0].rstrip(".") + "." if text else ""
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.history import Event, Writer
-from harness.redact import mask_addresses, redact_text
+from harness.redact import mask_addresses, redact_name, redact_text
 from harness.sim.kernel import Kernel
 from harness.sim.lines import name_of
 
@@ -15,6 +15,8 @@ __all__ = ["HistoryRecorder", "describe_error"]
 
 #: Fields in which text of the user's may stand; the others are ours.
 _FREE_TEXT = frozenset(("body", "error", "reason"))
+#: Fields that name something of the user's: what they tell apart must stay apart.
+_NAMES = ("key", "name")
 _ERROR_CHARS_MAX = 300
 
 
@@ -68,6 +70,9 @@ class HistoryRecorder:
                 for name in _FREE_TEXT & fields.keys():
                     if type(fields[name]) is str:
                         event[name] = redact_text(fields[name])
+            for name in _NAMES:
+                if type(fields.get(name)) is str:
+                    event[name] = redact_name(fields[name])
         kernel.last_event = n
         if self._keep is not None:
             self._keep(event)

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from harness.environments.live.clock import LiveClock
-from harness.redact import redact_text
+from harness.redact import redact_name, redact_text
 
 __all__ = ["LiveRecorder"]
 
 _FREE_TEXT: Final = frozenset(("body", "error", "reason"))
+_NAMES: Final = frozenset(("key", "name"))
 
 
 class LiveRecorder:
@@ -36,7 +37,9 @@ class LiveRecorder:
         if message is not None:
             event["message"] = message
         for name, value in fields.items():
-            event[name] = redact_text(value) if name in _FREE_TEXT and isinstance(value, str) else value
+            if isinstance(value, str):
+                value = redact_text(value) if name in _FREE_TEXT else redact_name(value) if name in _NAMES else value
+            event[name] = value
         with self._lock:
             if not self.closed:
                 self._events.append(event)
