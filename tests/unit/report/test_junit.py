@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
+import xmlschema
 
 from harness.report.junit import dumps
 from tests.unit.report.entries import entry, failed, one_of_each
@@ -66,3 +70,14 @@ def test_statistics_are_counted() -> None:
     """The counts that viewers show are those of the cases."""
     root = ElementTree.fromstring(dumps(one_of_each()))
     assert (root.attrib["tests"], root.attrib["failures"], root.attrib["errors"]) == ("5", "2", "1")
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_the_document_fits_the_schema(allowed: bool) -> None:
+    """Elements, their order and their attributes are those that CI servers accept, whatever the texts are."""
+    schema = xmlschema.XMLSchema(str(Path(__file__).with_name("junit.xsd")))
+    odd = {"name": "x", "verdict": "violated", "detail": "\x00 ]]> & <b>", "evidence": [1]}
+    schema.validate(dumps([*one_of_each(), entry("odd", "failed", invariants=[odd])], allow_inconclusive=allowed))
+    schema.validate(dumps([]))
+    with pytest.raises(xmlschema.XMLSchemaValidationError):
+        schema.validate(b'<testsuites tests="1" failures="0" errors="0"><testcase/></testsuites>')
