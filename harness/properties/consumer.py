@@ -23,7 +23,7 @@ from harness.properties.bench import elsewhere
 from harness.properties.hunt import Hunt, Trial
 from harness.properties.report import Report
 from harness.properties.rules import contained, no_needless_redelivery, stops
-from harness.properties.settings import POLL_S, messages, poison, spoilt, strikes, worth
+from harness.properties.settings import POLL_S, messages, poison, rounds, spoilt, strikes, worth
 from harness.properties.stage import DEAD, MAIN, Stage, call
 from harness.properties.system_contract import ConsumerContract
 from harness.scenario import Process, Queue, Scenario
@@ -92,8 +92,7 @@ def _trials(contract: ConsumerContract, *, fresh: bool) -> list[Trial]:
                     dead_letter=DEAD,
                     max_receives=contract.redrive,
                 ),
-                # The longest visibility timeout decides how long a run goes on after the last fault.
-                Queue(DEAD, visibility_timeout=min(43_200, _rounds(contract) * contract.visibility_timeout)),
+                Queue(DEAD, visibility_timeout=rounds(contract.redrive, contract.visibility_timeout)),
             ],
             processes=[Process("worker", "harness.properties.stage:work", count=workers, environ=contract.environ)],
             workload=messages(stage, number, attributes=attributes),
@@ -104,7 +103,7 @@ def _trials(contract: ConsumerContract, *, fresh: bool) -> list[Trial]:
         if bad and stage.refusable:
             always = (*plans, poison(stage))
         also = strikes(number, attributes=attributes) if bad else ()
-        return Trial(words, scenario, stage, always, also, worth(handler=bad and stage.refusable))
+        return Trial(words, scenario, stage, always, also, worth(handler=bad and stage.refusable, for_ever=True))
 
     nothing = FaultPlan()
     twice = FaultPlan([Fault("aws.sqs.ReceiveMessage", "duplicate", nth=1)])
@@ -116,11 +115,6 @@ def _trials(contract: ConsumerContract, *, fresh: bool) -> list[Trial]:
         trial("an effect that takes 5 s", 1, nothing, effect_s=5.0),
         trial("two workers and an effect that takes 5 s", 2, nothing, workers=2, effect_s=5.0),
     ]
-
-
-def _rounds(contract: ConsumerContract) -> int:
-    """How many visibility timeouts a third of the quiet period has: SQS gives a message up after max receives."""
-    return 1 + (contract.redrive or 3) // 3
 
 
 def _invariants(contract: ConsumerContract, *, for_ever: bool) -> list[Spec]:

@@ -27,7 +27,7 @@ from harness.properties.contract import is_async
 from harness.properties.hunt import Hunt, Trial
 from harness.properties.report import Report
 from harness.properties.rules import contained, envelope_lossless, no_needless_redelivery, stops
-from harness.properties.settings import POLL_S, messages, poison, spoilt, strikes, worth
+from harness.properties.settings import POLL_S, messages, poison, rounds, spoilt, strikes, worth
 from harness.properties.stage import DEAD, MAIN, Stage, call
 from harness.properties.system_contract import DeadLetterContract
 from harness.scenario import Process, Queue, Scenario
@@ -90,7 +90,10 @@ def _trials(contract: DeadLetterContract, *, fresh: bool) -> list[Trial]:
         stage.fresh = fresh
         scenario = Scenario(
             name="dead-letter",
-            queues=[Queue(MAIN, visibility_timeout=_VISIBILITY_S, dead_letter=DEAD, wait=POLL_S)],
+            queues=[
+                Queue(MAIN, visibility_timeout=_VISIBILITY_S, dead_letter=DEAD, wait=POLL_S),
+                Queue(DEAD, visibility_timeout=rounds(contract.max_receives, _VISIBILITY_S)),
+            ],
             processes=[Process("worker", "harness.properties.stage:work", count=workers, environ=contract.environ)],
             workload=messages(stage, number, attributes=attributes),
             handler=f"harness.properties.stage:{'handle_async' if coroutine else 'handle'}",

@@ -234,6 +234,7 @@ class Hunt:
         if trial.stage.path:  # faults of the workload count from 0, keys from 1
             lines = tuple(_from_one(line) for line in told.lines)
             told = dataclasses.replace(told, lines=lines, because=_from_one(told.because))
+        told = dataclasses.replace(told, lines=tuple(_one_line(line) for line in told.lines))
         seen = _EVENTS.sub("", told.seen)
         because = "" if told.because.startswith("no fault was needed") else f", because {told.because}"
         example = f"{_setting(trial, found.candidate, found.messages)}: {seen}{because}"
@@ -276,6 +277,12 @@ def _alone(one: Possible) -> Iterator[tuple[int, Fault]]:
             for start, length in _WINDOWS:
                 lasting = length > _WINDOWS[0][1] and not variant and one.kind in _LASTING
                 yield 0 if lasting else 3 + variant, one.window(start, length, 1.0, variant)
+
+
+def _one_line(text: str) -> str:
+    """*text* without what an exception's message has in further lines."""
+    first, more, _ = text.partition("\n")
+    return first + (" …" if more else "")
 
 
 def _from_one(text: str) -> str:

@@ -21,7 +21,7 @@ from harness.properties.bench import elsewhere
 from harness.properties.hunt import Hunt, Trial
 from harness.properties.report import Report
 from harness.properties.rules import contained, no_needless_redelivery, response_well_formed
-from harness.properties.settings import POLL_S, messages, poison, spoilt, strikes, worth
+from harness.properties.settings import POLL_S, messages, poison, rounds, spoilt, strikes, worth
 from harness.properties.stage import DEAD, MAIN, Stage
 from harness.properties.system_contract import LambdaContract
 from harness.scenario import Process, Queue, Scenario
@@ -84,7 +84,8 @@ def _trials(contract: LambdaContract, *, fresh: bool) -> list[Trial]:
                     visibility_timeout=contract.visibility_timeout,
                     dead_letter=DEAD,
                     max_receives=contract.max_receives,
-                )
+                ),
+                Queue(DEAD, visibility_timeout=rounds(contract.max_receives, contract.visibility_timeout)),
             ],
             processes=[Process("fn", consumer, queue=MAIN, environ=contract.environ)],
             workload=messages(stage, number, attributes=attributes, per_second=per_second),
@@ -93,7 +94,7 @@ def _trials(contract: LambdaContract, *, fresh: bool) -> list[Trial]:
         )
         always = (*plans, poison(stage)) if bad and stage.refusable else plans
         also = strikes(number, attributes=attributes) if bad else ()
-        return Trial(words, scenario, stage, always, also, worth(handler=bad and stage.refusable))
+        return Trial(words, scenario, stage, always, also, worth(handler=bad and stage.refusable, for_ever=True))
 
     nothing = FaultPlan()
     return [

@@ -11,7 +11,7 @@ from harness.properties.stage import MAIN, SQLITE, Stage
 from harness.properties.watching import BEFORE, EFFECT
 from harness.scenario import Workload
 
-__all__ = ["ATTRIBUTES", "KEEPER", "POLL_S", "messages", "poison", "spoilt", "strikes", "worth"]
+__all__ = ["ATTRIBUTES", "KEEPER", "POLL_S", "messages", "poison", "rounds", "spoilt", "strikes", "worth"]
 
 #: A receive that does not say how long it waits, waits so many seconds.
 POLL_S: Final = 20
@@ -30,6 +30,8 @@ ATTRIBUTES: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 _HANDLER_KINDS: Final = frozenset({"transient", "permanent", "slow", "hang", "poison"})
+_QUIET_S: Final = 300
+_FAILURES: Final = frozenset({"transient", "permanent", "hang", "poison"})
 _SPOILT: Final = ("malformed", "foreign", "empty")
 
 
@@ -55,6 +57,14 @@ def spoilt(kind: str) -> FaultPlan:
     return FaultPlan([Fault(f"workload.{MAIN}", kind, nth=1)])
 
 
+def rounds(max_receives: int | None, visibility: float) -> float:
+    """The visibility timeout of the dead-letter queue: three times the longest one is how long a run goes on.
+
+    That has to be enough for a call without an answer (a minute), and for every delivery that a message may have.
+    """
+    return min(43_200, max(_QUIET_S / 3, (2 + (max_receives or 3) // 3) * visibility))
+
+
 def strikes(number: int, *, attributes: bool = False) -> tuple[Possible, ...]:
     """What the outside world may do to *number* messages, beside what a search draws by itself.
 
@@ -64,10 +74,10 @@ def strikes(number: int, *, attributes: bool = False) -> tuple[Possible, ...]:
     return tuple(Possible(f"workload.{MAIN}", kind, "before", number, ("nth",), ({},)) for kind in kinds)
 
 
-def worth(*, handler: bool) -> Callable[[Possible], bool]:
+def worth(*, handler: bool, for_ever: bool = False) -> Callable[[Possible], bool]:
     """What is tried: nothing of the keeper, and nothing that raises in the middle of a library.
 
-    *handler*: whether the effect may fail in the component's hands.
+    *handler*: whether the effect may fail in the component's hands; *for_ever*: again and again for one message.
     """
 
     def keep(possible: Possible) -> bool:
@@ -81,7 +91,7 @@ def worth(*, handler: bool) -> Callable[[Possible], bool]:
         if target == EFFECT:
             return kind in ("crash", "sigterm", "pause")
         if target == BEFORE:
-            return handler or kind not in ("transient", "permanent", "hang", "poison")
+            return (handler and (for_ever or kind != "poison")) or kind not in _FAILURES
         return True
 
     return keep
