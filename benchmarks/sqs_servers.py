@@ -1,10 +1,14 @@
 """Calls a second of `harness sqs-server` beside moto's server and ElasticMQ, one client, one run.
 
-``python -m benchmarks.sqs_servers [--messages N] [--elasticmq URL]``: sends,
-receives in batches of ten and deletes, over a plain connection
-(``http.client``: what the server itself can do) and through boto3 (what a
-Python consumer sees), then sends again with a backlog. ElasticMQ is measured
-where one runs already.
+``python -m benchmarks.sqs_servers [--messages N] [--backlogs N ...]``: sends
+ten, receives the ten in one call, deletes them, again and again, over a plain
+connection (``http.client``: what the server itself can do) and through boto3
+(what a Python consumer sees); then sends and receives where the queue holds a
+backlog. ElasticMQ where ELASTICMQ_JARS says that it is.
+
+moto receives about once a second from 2,000 messages: for each message that it
+gives it asks for the queue's attributes, to know the retention period, and
+each of them is counted by a look at every message of the queue.
 """
 
 from __future__ import annotations
@@ -12,19 +16,21 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
 
-from harness.net.child import Child
-from harness.net.guard import guarded
+from benchmarks.sqs_peers import SERVERS, served
+from harness.errors import EnvironmentFailed
+
+SAMPLES = 50  # calls of each kind with a backlog
+ENOUGH_S = 10  # no more receives once they took so long
 
 _HEADERS = {
     "Content-Type": "application/x-amz-json-1.0",
@@ -69,21 +75,24 @@ class Boto:
 
 
 def measure(client: Plain | Boto, messages: int, queue: str) -> dict[str, float]:
-    """Calls a second of each kind."""
+    """Calls a second of each kind, on a queue of ten messages at most."""
     url = client.call("CreateQueue", QueueName=queue)["QueueUrl"]
-    found = {}
-    found["send"] = _rate(messages, lambda: client.call("SendMessage", QueueUrl=url, MessageBody='{"order_id": 1}'))
-    handles: list[str] = []
-
-    def receive() -> None:
-        answer = client.call("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10)
-        handles.extend(one["ReceiptHandle"] for one in answer.get("Messages", ()))
-
-    found["receive of ten"] = _rate(messages // 10, receive)
-    taken = iter(handles)
-    found["delete"] = _rate(len(handles), lambda: client.call("DeleteMessage", QueueUrl=url, ReceiptHandle=next(taken)))
+    taken: dict[str, list[float]] = {"send": [], "receive of ten": [], "delete": []}
+    for _ in range(messages // 10):
+        for _ in range(10):
+            _time(taken["send"], lambda: client.call("SendMessage", QueueUrl=url, MessageBody='{"order_id": 1}'))
+        got: list[str] = []
+        for _ in range(10):  # a server may give fewer than it has
+            if len(got) < 10:
+                answer = _time(
+                    taken["receive of ten"],
+                    lambda: client.call("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10),
+                )
+                got += [one["ReceiptHandle"] for one in answer.get("Messages", ())]
+        for handle in got:
+            _time(taken["delete"], partial(client.call, "DeleteMessage", QueueUrl=url, ReceiptHandle=handle))
     client.call("DeleteQueue", QueueUrl=url)
-    return found
+    return {name: len(times) / sum(times) for name, times in taken.items()}
 
 
 def backlog(client: Plain, messages: int, queue: str) -> dict[str, float]:
@@ -92,61 +101,48 @@ def backlog(client: Plain, messages: int, queue: str) -> dict[str, float]:
     entries = [{"Id": str(number), "MessageBody": "x"} for number in range(10)]
     for _ in range(messages // 10):
         client.call("SendMessageBatch", QueueUrl=url, Entries=entries)
-    found = {
-        "send": _rate(200, lambda: client.call("SendMessage", QueueUrl=url, MessageBody="x")),
-        "receive of ten": _rate(50, lambda: client.call("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10)),
-    }
+    sends: list[float] = []
+    receives: list[float] = []
+    for _ in range(SAMPLES):
+        _time(sends, lambda: client.call("SendMessage", QueueUrl=url, MessageBody="x"))
+        if sum(receives) < ENOUGH_S:
+            _time(receives, lambda: client.call("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10))
     client.call("DeleteQueue", QueueUrl=url)
-    return found
+    return {"send": len(sends) / sum(sends), "receive of ten": len(receives) / sum(receives)}
 
 
-def _rate(times: int, call: Any) -> float:
+def _time(into: list[float], call: Callable[[], Any]) -> Any:
     began = time.perf_counter()
-    for _ in range(times):
-        call()
-    return times / (time.perf_counter() - began)
+    answer = call()
+    into.append(time.perf_counter() - began)
+    return answer
 
 
-@contextmanager
-def servers(elasticmq: str | None) -> Iterator[dict[str, str]]:
-    """The URLs of the servers by their names; those that are started here end here."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    def ready() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    ours = [sys.executable, "-m", "harness", "sqs-server", "--port", "0", "--announce", "--no-wait-rules"]
-    motos = guarded([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)])
-    with Child("sqs-server", ours) as own, Child("moto's server", motos, ready=ready, timeout=60):
-        found = {"harness sqs-server": own.announced["url"], "moto's server": f"http://127.0.0.1:{port}"}
-        yield {**found, **({"ElasticMQ": elasticmq} if elasticmq else {})}
+def row(name: str, what: str, rates: dict[str, float]) -> str:
+    """One line of the table."""
+    return f"{name:20} {what:16} " + ", ".join(f"{one} {rate:,.0f}/s" for one, rate in rates.items())
 
 
 def main() -> int:
-    """Print the table."""
+    """Print the table: one server after the other, so that none takes time from another."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--messages", type=int, default=2000)
-    parser.add_argument("--elasticmq", metavar="URL", help="an ElasticMQ that runs")
-    parser.add_argument("--backlogs", type=int, nargs="*", default=[0, 10_000])
+    parser.add_argument("--messages", type=int, default=1000)
+    parser.add_argument("--backlogs", type=int, nargs="*", default=[1_000])
     given = parser.parse_args()
-    with servers(given.elasticmq) as found:
-        for name, url in found.items():
-            for label, kind in (("http.client", Plain), ("boto3", Boto)):
-                client = kind(url)
-                measure(client, max(100, given.messages // 10), "warm")
-                rates = measure(client, given.messages, f"bench-{label.replace('.', '-')}")
-                client.close()
-                text = ", ".join(f"{one} {rate:,.0f}/s" for one, rate in rates.items())
-                print(f"{name:20} {label:12} {text}", flush=True)
-            for size in given.backlogs:
-                plain = Plain(url)
-                rates = backlog(plain, size, f"backlog-{size}")
-                plain.close()
-                text = ", ".join(f"{one} {rate:,.0f}/s" for one, rate in rates.items())
-                print(f"{name:20} {size:>6,} there: {text}", flush=True)
+    for name in SERVERS:
+        try:
+            with served(name, "--no-wait-rules") as url:
+                for label, kind in (("http.client", Plain), ("boto3", Boto)):
+                    client = kind(url)
+                    measure(client, max(100, given.messages // 2), "warm")
+                    print(row(name, label, measure(client, given.messages, f"bench-{label[:4]}")), flush=True)
+                    client.close()
+                for size in given.backlogs:
+                    plain = Plain(url)
+                    print(row(name, f"{size:,} there", backlog(plain, size, f"backlog-{size}")), flush=True)
+                    plain.close()
+        except EnvironmentFailed as missing:
+            print(f"{name:20} left out: {missing}")
     return 0
 
 
