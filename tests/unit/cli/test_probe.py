@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from harness.cli import run_command
+from harness.cli.probe import _contract
+from harness.errors import UsageError
 
 CONTRACTS = "tests.unit.properties.contracts"
+SYSTEMS = "tests.unit.properties.system_contracts"
 
 
 def run(*arguments: str) -> int:
@@ -45,6 +48,25 @@ def test_a_finding_ends_with_1_and_is_in_the_json(
     assert finding["evidence"]
     assert finding["level"] == "plain"
     assert finding["replay"] == f"harness probe {kind} {CONTRACTS}:{factory} --seed 3 --examples 10"
+
+
+@pytest.mark.parametrize("kind", ["dead-letter", "idempotency", "lambda", "consumer"])
+def test_each_kind_takes_its_contract_and_no_other(kind: str) -> None:
+    """A factory of each kind is taken; one of another kind is refused with both names."""
+    assert _contract(kind, f"{SYSTEMS}:wrong_{kind.replace('-', '_')}").name
+    with pytest.raises(UsageError, match=r"gives RetryContract, not \w+Contract"):
+        _contract(kind, f"{CONTRACTS}:right_retry")
+
+
+def test_a_consumer_is_probed(tmp_path: Path) -> None:
+    """Likewise with what works on queues: exit code 1, and the story of the smallest example as evidence."""
+    file = tmp_path / "probe.json"
+    assert run_command(["probe", "consumer", f"{SYSTEMS}:wrong_consumer", "--examples", "1", "--json", str(file)]) == 1
+    document: dict[str, Any] = json.loads(file.read_text())
+    assert document["kind"] == "consumer"
+    finding = next(one for one in document["findings"] if one["property"] == "no-message-loss")
+    assert "was deleted and the effect" in finding["example"]
+    assert finding["evidence"][-1].startswith("because: ")
 
 
 @pytest.mark.parametrize(
