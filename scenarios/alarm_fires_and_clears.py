@@ -9,12 +9,17 @@ import os
 import requests
 
 from harness import Fault, Objectives, Process, Queue, Scenario, Workload, effects, invariants
-from harness.resilience import ErrorMonitoring, ResilientConsumer, json_body
+from harness.resilience import Classification, ErrorMonitoring, ResilientConsumer, classify, json_body
 
 
 def charge(message):
     answer = requests.post(f"{os.environ['PAYMENTS_URL']}/charges", json=json_body(message), timeout=5)
     answer.raise_for_status()
+
+
+def judge(error):
+    """What the payments cannot answer for, an order that makes no sense, is no better the hundredth time."""
+    return Classification.PERMANENT if isinstance(error, ValueError) else classify(error)
 
 
 def worker(env):
@@ -26,6 +31,7 @@ def worker(env):
         dlq_url=env.queue_url("orders-dlq"),
         max_receives=100,
         retry_delay=lambda receives: 30,
+        classifier=judge,
         listeners=[monitoring.observe],
     ).run()
 

@@ -11,6 +11,7 @@ import signal
 import aiohttp
 import boto3
 import redis.asyncio
+from botocore.exceptions import BotoCoreError, ClientError
 
 from harness import Fault, Objectives, Process, Queue, Scenario, Workload, effects, invariants
 
@@ -33,7 +34,7 @@ async def handle(message, queue_url, sqs, http, paid):
     except asyncio.CancelledError:
         await work  # what has begun is finished
         raise
-    except (aiohttp.ClientError, TimeoutError):
+    except (aiohttp.ClientError, redis.RedisError, ClientError, BotoCoreError, TimeoutError):
         return  # not deleted: it comes back after the visibility timeout
 
 
@@ -49,9 +50,13 @@ async def consume(env):
         asyncio.TaskGroup() as group,
     ):
         while True:
-            answer = await asyncio.to_thread(
-                sqs.receive_message, QueueUrl=queue_url, MaxNumberOfMessages=5, WaitTimeSeconds=2
-            )
+            try:
+                answer = await asyncio.to_thread(
+                    sqs.receive_message, QueueUrl=queue_url, MaxNumberOfMessages=5, WaitTimeSeconds=2
+                )
+            except (ClientError, BotoCoreError):
+                await asyncio.sleep(1)
+                continue
             for message in answer.get("Messages", []):
                 group.create_task(handle(message, queue_url, sqs, http, paid))
 

@@ -9,6 +9,7 @@ import time
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from harness import Fault, Objectives, Process, Queue, Scenario, Workload, effects, invariants
 from harness.points import effect
@@ -22,7 +23,12 @@ class Bucket:
 
     def __init__(self):
         self.s3 = boto3.client("s3", config=Config(read_timeout=3))
-        self.s3.create_bucket(Bucket="letters")
+        while True:
+            try:
+                self.s3.create_bucket(Bucket="letters")
+                return
+            except (ClientError, BotoCoreError):
+                time.sleep(2)  # S3 may be away when a worker starts, too
 
     def put(self, payload):
         key = hashlib.sha256(payload).hexdigest()

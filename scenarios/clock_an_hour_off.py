@@ -23,7 +23,8 @@ scenario = Scenario(
     workload=Workload(to="orders", messages=180, per_second=1, body=lambda n: {"order_id": n}, key="$.order_id"),
     effects=effects.point("charged"),
     faults=[Fault("clock.worker", "jump", seconds=3600, start=30, end=120)],
-    invariants=[*invariants.defaults(), invariants.recovers_within(60)],
+    # A receive whose answer is lost is given up after botocore's read timeout of a minute.
+    invariants=[*invariants.defaults(), invariants.recovers_within(90)],
     objectives=Objectives(rto="1m", rpo=0),
     backends=("memory", "moto"),
 )

@@ -17,8 +17,13 @@ def ship(record):
 
 
 def lambda_handler(event, context):
+    failed = []
     for record in event["Records"]:
-        ship(record)
+        try:
+            ship(record)
+        except Exception:
+            failed.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failed}
 
 
 scenario = Scenario(
@@ -27,7 +32,14 @@ scenario = Scenario(
     processes=[
         Process(
             "fn",
-            LambdaConsumer(lambda_handler, batch_size=10, timeout=6, reserved_concurrency=2, maximum_concurrency=2),
+            LambdaConsumer(
+                lambda_handler,
+                batch_size=10,
+                timeout=6,
+                reserved_concurrency=2,
+                maximum_concurrency=2,
+                report_batch_item_failures=True,
+            ),
             queue="orders",
         )
     ],

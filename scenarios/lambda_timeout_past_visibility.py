@@ -28,8 +28,13 @@ def lambda_handler(event, context):
         key, owner = record["messageId"], context.aws_request_id
         claim = store.begin(key, owner, context.get_remaining_time_in_millis() / 1000)
         if claim.status is Status.STARTED:
-            charge(record)
-            store.complete(key, owner, None, 86_400)
+            try:
+                charge(record)
+            except Exception:
+                store.release(key, owner)
+                failed.append({"itemIdentifier": key})
+            else:
+                store.complete(key, owner, None, 86_400)
         elif claim.status is Status.IN_PROGRESS:
             failed.append({"itemIdentifier": key})
     return {"batchItemFailures": failed}
@@ -42,7 +47,7 @@ def operator(env):
 
 scenario = Scenario(
     name="lambda-timeout-past-visibility",
-    queues=[Queue("orders", visibility_timeout=120)],
+    queues=[Queue("orders", visibility_timeout=120, dead_letter="orders-dlq", max_receives=30)],
     processes=[
         Process(
             "fn",

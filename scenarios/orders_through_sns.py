@@ -4,10 +4,12 @@ Billing gets every order and no test order, in SNS's envelope, some of them twic
 """
 
 import json
+import time
 
 import boto3
 import redis
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from harness import Fault, Objectives, Process, Queue, Scenario, Workload, effects, invariants
 from harness.points import effect
@@ -29,7 +31,12 @@ def topic_of(sns, env):
 
 def shop(env):
     sns = boto3.client("sns", config=Config(read_timeout=5))
-    topic = topic_of(sns, env)
+    topic = None
+    while topic is None:
+        try:
+            topic = topic_of(sns, env)
+        except (ClientError, BotoCoreError):
+            time.sleep(2)  # SNS may be away when the shop opens, too
 
     def announce(message):
         for kind in ("order", "test"):

@@ -17,6 +17,7 @@ def worker(env):
     client = redis.Redis.from_url(env.redis, socket_timeout=10)
     mine = f"jobs:processing:{env.process}"
     recovering = True
+    failures = 0
     while True:
         try:
             if recovering:
@@ -26,11 +27,19 @@ def worker(env):
                 job = client.blmove("jobs", mine, timeout=5, src="LEFT", dest="LEFT")
             if job is None:
                 continue
+            if failures == 3:  # it fails each time: out of the way of the others
+                client.lmove(mine, "jobs:dead", "RIGHT", "LEFT")
+                failures = 0
+                continue
             number = json.loads(job)["job"]
             if client.set(f"done:{number}", 1, nx=True):
                 effect("done", number)
             point("worked")
             client.lrem(mine, 1, job)
+            failures = 0
+        except (ValueError, KeyError, TypeError):
+            recovering = True
+            failures += 1
         except (redis.ConnectionError, redis.TimeoutError):
             recovering = True  # what it had in hand is in its own list
             time.sleep(1)
@@ -38,7 +47,7 @@ def worker(env):
 
 scenario = Scenario(
     name="redis-list-worker",
-    queues=[RedisList("jobs", processing="jobs:processing:*", visibility_timeout=10)],
+    queues=[RedisList("jobs", processing="jobs:processing:*", dead_letter="jobs:dead", visibility_timeout=10)],
     processes=[Process("worker", worker, count=3)],
     workload=Workload(to="jobs", messages=120, per_second=4, body=lambda n: {"job": n}, key="$.job"),
     effects=effects.point("done"),

@@ -41,13 +41,21 @@ def worker(env):
             else:
                 handle(entry_id, fields)
 
+    grouped = True
     while True:
         try:
+            if not grouped:
+                client.xgroup_create("orders", "workers", id="0", mkstream=True)
+                grouped = True
             for _, entries in client.xreadgroup("workers", name, {"orders": ">"}, count=5, block=5000):
                 for entry_id, fields in entries:
                     handle(entry_id, fields)
             take_over()
         except (redis.ConnectionError, redis.TimeoutError):
+            time.sleep(1)
+        except redis.ResponseError as error:
+            # A failover took the group with it, or somebody else has made it anew.
+            grouped = not str(error).startswith("NOGROUP")
             time.sleep(1)
 
 

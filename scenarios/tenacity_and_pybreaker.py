@@ -4,11 +4,13 @@ Nothing of harness.resilience is in it: the libraries that most teams already ha
 """
 
 import json
+import time
 
 import boto3
 import pybreaker
 import requests
 import tenacity
+from botocore.exceptions import BotoCoreError, ClientError
 
 from harness import Fault, Objectives, Process, Queue, Scenario, Workload, effects, invariants
 
@@ -31,18 +33,24 @@ def worker(env):
         requests.post(f"{env.http_url('payments')}/charges", json=order, timeout=3).raise_for_status()
 
     while True:
-        answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=1, WaitTimeSeconds=20)
+        try:
+            answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=1, WaitTimeSeconds=20)
+        except (ClientError, BotoCoreError):
+            time.sleep(2)  # botocore's own retries are used up, or it makes none
+            continue
         for message in answer.get("Messages", []):
             try:
                 charge(json.loads(message["Body"]))
+                sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
             except (requests.RequestException, pybreaker.CircuitBreakerError):
                 continue  # not deleted: it comes back after the visibility timeout
-            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+            except (ClientError, BotoCoreError, ValueError):
+                continue  # charged and perhaps not deleted, or unreadable: SQS puts it aside in the end
 
 
 scenario = Scenario(
     name="tenacity-and-pybreaker",
-    queues=[Queue("orders", visibility_timeout=30)],
+    queues=[Queue("orders", visibility_timeout=30, dead_letter="orders-dlq", max_receives=6)],
     processes=[Process("worker", worker, count=2)],
     workload=Workload(to="orders", messages=200, per_second=1, body=lambda n: {"order_id": n}, key="$.order_id"),
     effects=effects.http("POST {http:payments}/charges", key="$.order_id"),

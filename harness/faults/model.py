@@ -197,6 +197,22 @@ _EFFECT_ROWS: tuple[Weakening, ...] = (
         parameters={"excused": ("*/crash", "*/sigterm", "process.crash", "process.sigterm")},
     ),
     Weakening(
+        name="killed at its time limit",
+        invariants=ONCE,
+        under=(
+            _kinds("handler", "slow", "hang"),
+            _kinds("process", "pause"),
+            _kinds("dependency", "slow", "timeout"),
+            _kinds("redis", "timeout"),
+            _kinds("network"),
+        ),
+        to="once, but for a message whose worker was killed between the first effect and the next",
+        why="A Lambda function that takes longer than its timeout is killed where it stands: between an effect and the "
+        "note that it happened, as by a crash.",
+        plan=_plan(_fault("handler", "slow", side="after", nth=3, seconds=45)),
+        parameters={"excused": ("process.crash",)},
+    ),
+    Weakening(
         name="stopped beside the effect",
         invariants=ONCE,
         under=(_kinds("process", "pause"),),

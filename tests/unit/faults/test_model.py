@@ -201,6 +201,20 @@ def test_poison_after_the_effect_may_be_handled_and_dead_lettered(target: str, s
     assert ("excused" in dict(spec.parameters)) is weaker
 
 
+@pytest.mark.parametrize(
+    ("target", "kind", "excused"),
+    [("handler", "slow", True), ("dependency.payments", "slow", True), ("handler", "poison", False)],
+)
+def test_a_kill_at_the_time_limit_is_a_kill(target: str, kind: str, excused: bool) -> None:
+    """What is slow may be killed by its platform between effect and record: the kill excuses, slowness alone never."""
+    (spec,), _ = weaken([invariants.effects_once()], plan_of(target, kind, side="before", nth=1))
+    excuses = Excuses(dict(spec.parameters).get("excused") or ())
+    excuses.note({"n": 5, "kind": "fault.strike", "actor": "w", "point": "handler.after", "fault_kind": "slow"})
+    assert not excuses.between(4, 6)
+    excuses.note({"n": 7, "kind": "process.crash", "actor": "w", "process": "w"})
+    assert excuses.between(6, 8) is excused
+
+
 def test_what_it_does_not_know_is_left_alone() -> None:
     """A user's own invariant is judged as it is."""
 
