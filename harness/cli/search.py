@@ -38,6 +38,12 @@ _MEASURES = ("recovery_seconds", "duplicates", "backlog", "attempts", "amplifica
 @click.option("--maximise", type=click.Choice(_MEASURES), help="Look for the plan with the highest figure.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="How many processes.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports/search"), help="Where findings go.")
+@click.option(
+    "--database",
+    metavar="WHERE",
+    help="Where findings are kept for the next search: a folder, redis://HOST:PORT, github:OWNER/REPO (read only), or "
+    "none.  [default: .hypothesis/examples]",
+)
 @json_option
 def command(
     name: str,
@@ -52,25 +58,28 @@ def command(
     maximise: str | None,
     jobs: int,
     out: Path,
+    database: str | None,
     json: str | None,
 ) -> int:
     """Look for faults, workload sizes and schedules that break an invariant of a scenario.
 
-    What is found is made small (fewest faults, plainest faults, fewest messages, plainest schedule) and written as
-    files that replay, each in a folder of its own. The same seed finds the same, but for --max-seconds. Ctrl-C keeps
-    what it has.
+    What earlier searches found is tried first. What is found is made small (fewest faults, plainest faults, fewest
+    messages, plainest schedule) and written as files that replay, each in a folder of its own. The same seed finds the
+    same, but for --max-seconds and what is remembered. Ctrl-C keeps what it has.
 
     Exit code: 0 nothing broke, 1 something did, 3 runs ended as error, 4 no fault ever struck, 130 interrupted.
     """
     output_file(json, "--json")
     from harness import config
     from harness.cli.exploring import kinds_named, one_scenario, progress
+    from harness.explore.remembered import DEFAULT, Remembered, database_of
     from harness.explore.search import Search, carry_on
     from harness.explore.search_report import write
     from harness.explore.search_worker import runs_in
     from harness.loading import digest
 
     found = config.load()
+    kept = database_of(DEFAULT if database is None else database)
     scenario = one_scenario(name, found, "Search")
     with redirect_stdout(sys.stderr):  # what the code under test prints is no result
         work = Search(
@@ -81,6 +90,7 @@ def command(
             max_faults=max_faults,
             beyond=beyond,
             maximise=maximise,
+            remembered=None if kept is None else Remembered(kept, scenario.name),
         )
         with (
             runs_in(scenario, jobs, alone=bool(work.alone), maximise=maximise) as runs,
@@ -117,6 +127,10 @@ def _tell(report: SearchReport, folder: Path, json: str | None) -> int:
         say(f"! {count} ended as error: {reason}")
     if report.alone:
         say(f"two clean runs in one process differ, so that runs need processes of their own: {report.alone}")
+    if report.again:
+        say(
+            f"remembered: {_count(report.again, 'finding')} of earlier searches tried again, {report.still} still break"
+        )
     if report.worst is not None:
         worst = report.worst
         say(f"worst {worst.measure}: {worst.figure:g}, in {folder / f'worst-{worst.measure}.json'}")

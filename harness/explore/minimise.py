@@ -19,6 +19,7 @@ from harness.faults.plan import Fault, FaultPlan
 from harness.result import Result
 from harness.scenario import Scenario
 from harness.sim import real
+from harness.sim.preempt import Level
 
 __all__ = ["Candidate", "Minimised", "carry_out", "limited", "minimise"]
 
@@ -29,12 +30,17 @@ _STEPS_MAX = 2_000_000
 
 @dataclass(frozen=True)
 class Candidate:
-    """A run as a value. ``messages``: how many each workload sends at most; ``None``: as the scenario says."""
+    """A run as a value.
+
+    ``messages``: how many each workload sends at most; ``None``: as the scenario says. ``preempt``: at which level
+    the scenario's modules give way inside their blocks; ``None``: not at all.
+    """
 
     plan: FaultPlan
     seed: int = 0
     messages: int | None = None
     schedule: Schedule = dataclasses.field(default_factory=lambda: Schedule("random"))
+    preempt: Level | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def carry_out(scenario: Scenario, candidate: Candidate) -> Result:
         limited(scenario, candidate.messages),
         faults=candidate.plan,
         seed=candidate.seed,
-        options=runner.Options(tape=candidate.schedule.for_run(), max_steps=_STEPS_MAX),
+        options=runner.Options(tape=candidate.schedule.for_run(), preempt=candidate.preempt, max_steps=_STEPS_MAX),
     )
 
 
@@ -158,8 +164,9 @@ class _Work:
     # steps, each of which leaves the best as small as it could make it
 
     def plain_schedule(self) -> None:
-        """First come first served, if that is enough."""
-        self.attempt(dataclasses.replace(self.best, schedule=Schedule("tape")))
+        """First come first served, if that is enough; else without anybody being held up inside a block."""
+        if not self.attempt(dataclasses.replace(self.best, schedule=Schedule("tape"), preempt=None)):
+            self.attempt(dataclasses.replace(self.best, preempt=None))
 
     def fewer_faults(self) -> None:
         """No fault at all; each alone; then one less at a time."""

@@ -18,6 +18,8 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from hypothesis.database import ExampleDatabase
+
 from harness import runner
 from harness.errors import ScenarioError
 from harness.explore import schedules
@@ -27,6 +29,7 @@ from harness.explore.measures import MEASURES
 from harness.explore.minimise import Candidate, Minimised, limited, minimise
 from harness.explore.outcome import Outcome, Runs
 from harness.explore.plans import FaultSpace
+from harness.explore.remembered import Remembered
 from harness.explore.schedules import Schedule
 from harness.explore.search_report import Finding, SearchReport, Worst, write
 from harness.explore.search_worker import runs_in
@@ -45,6 +48,7 @@ _KEPT: Final = 256  # candidates that are kept to draw near them
 _WORST_KEPT: Final = 8
 _MINIMISED_MAX: Final = 8  # of one invariant: what is not explained by then is likely the same defect
 _MINIMISE_AT_LEAST_S: Final = 1.0  # what is found at the very end is made somewhat smaller too
+_PREEMPT_EVERY: Final = 4  # rounds
 _SHARE_CUT: Final = 0.5  # candidates whose workload is cut
 _LARGE: Final = 30  # messages from which on it is cut more often: small workloads show most defects, and sooner
 _SHARE_CUT_LARGE: Final = 0.9
@@ -64,6 +68,7 @@ class Search:
         beyond: bool = False,
         maximise: str | None = None,
         minimise_seconds: float = 20.0,
+        remembered: Remembered | None = None,
     ) -> None:
         if maximise is not None and maximise not in MEASURES:
             remedy = f"Choose from {', '.join(MEASURES)}"
@@ -86,12 +91,19 @@ class Search:
         self._max_faults = max_faults
         self._minimise_seconds = minimise_seconds
         self._seeds = Seeds(seed)
-        self._drawn = 0
+        self._drawn = self._handed_out = 0
         self._corpus: list[Candidate] = []
         self._top: list[tuple[float, Candidate]] = []
         self._fresh: set[int] = set()
         self._minimised: Counter[str] = Counter()
         self._clean_sizes: dict[int, frozenset[str]] = {}
+        self.remembered = remembered
+        self._again = [] if remembered is None else remembered.fetch()
+        self.again = len(self._again)
+        self.still = 0
+        self._known = frozenset(self._again)
+        self._counts = _profile(scenario, seed)
+        self._preempts = bool(scenario.preempt)
         self._decisions = max(8, 2 * len(self.space.clean.schedule))
         most = max((one.messages for one in scenario.workloads), default=0)
         self._share_cut = _SHARE_CUT if most <= _LARGE else _SHARE_CUT_LARGE
@@ -100,8 +112,13 @@ class Search:
     # what to try
 
     def candidates(self, number: int) -> list[Candidate]:
-        """The next *number* candidates. The first of all is the scenario without faults."""
-        return [self._draw() for _ in range(number)]
+        """The next *number* candidates: what earlier searches found, the scenario without faults, what is drawn."""
+        return [self._next() for _ in range(number)]
+
+    def _next(self) -> Candidate:
+        candidate = self._again.pop(0) if self._again else self._draw()
+        self._handed_out += 1
+        return candidate
 
     def _draw(self) -> Candidate:
         index = self._drawn
@@ -113,15 +130,26 @@ class Search:
         if near is not None:
             plan = self.space.near(random, near.plan, self._max_faults, messages=near.messages)
             again = random.random() < 0.5
-            schedule = near.schedule if again else schedules.draw(random, self._decisions)
-            return Candidate(plan, near.seed if again else self.seed + index, near.messages, schedule)
-        self._fresh.add(index)
+            schedule = near.schedule if again else schedules.draw(random, self._decisions, self._counts)
+            candidate = Candidate(plan, near.seed if again else self.seed + index, near.messages, schedule)
+            return self._held_up(candidate, index)
+        self._fresh.add(self._handed_out)
         messages = None
         if self._sizes and random.random() < self._share_cut:
             size = random.choice(self._sizes)
             messages = size if not self._broken_by_size(size) else None
         plan = self.space.draw(random, self._max_faults, messages=messages)
-        return Candidate(plan, self.seed + index, messages, schedules.draw(random, self._decisions))
+        schedule = schedules.draw(random, self._decisions, self._counts)
+        return self._held_up(Candidate(plan, self.seed + index, messages, schedule), index)
+
+    def _held_up(self, candidate: Candidate, index: int) -> Candidate:
+        """In every fourth round, where the scenario names modules for it, actors are held up inside their blocks.
+
+        Who is held up comes from the run's seed, as the rest of its schedule then does.
+        """
+        if not self._preempts or (index // ROUND) % _PREEMPT_EVERY != _PREEMPT_EVERY - 1:
+            return dataclasses.replace(candidate, preempt=None)
+        return dataclasses.replace(candidate, schedule=schedules.RANDOM, preempt="calls")
 
     def _near(self, random: Random) -> Candidate | None:
         """One to draw near, or ``None`` to draw afresh."""
@@ -157,6 +185,10 @@ class Search:
             self._corpus.append(candidate)
         if self.maximise is not None:
             self._rank(candidate, outcome.figure)
+        if candidate in self._known:
+            self.still += bool(outcome.violated)
+            if self.remembered is not None and outcome.verdict in ("passed", "inconclusive", "refused"):
+                self.remembered.delete(candidate)
         if not outcome.violated:
             self.clean += index in self._fresh and outcome.verdict in ("passed", "inconclusive")
             return
@@ -206,6 +238,8 @@ class Search:
         before = self.findings.get((invariant, kinds))
         if before is None or _size(small.candidate) < _size(before.candidate):
             tried = self.tried if before is None else before.tried
+            if self.remembered is not None:
+                self.remembered.save(small.candidate)
             self.findings[invariant, kinds] = Finding(
                 invariant, kinds, small.candidate, small.result, tried, small.runs, small.finished
             )
@@ -233,6 +267,8 @@ class Search:
             seconds=seconds,
             exploring=exploring,
             alone=self.alone,
+            again=self.again,
+            still=self.still,
         )
 
 
@@ -241,6 +277,13 @@ def _left_behind(scenario: Scenario, clean: Result, seed: int) -> str:
     again = runner.run(scenario, faults=FaultPlan(), seed=seed)
     difference = first_difference(clean.history, again.history)
     return "" if difference is None else f"{difference}; {likely_cause(difference)}"
+
+
+def _profile(scenario: Scenario, seed: int) -> tuple[tuple[str, int], ...]:
+    """How many choices each actor wins where all is first come first served."""
+    profile = schedules.Profile()
+    runner.run(scenario, faults=FaultPlan(), seed=seed, options=runner.Options(tape=profile, judge=False))
+    return profile.counts
 
 
 def _size(candidate: Candidate) -> tuple[int, int]:
@@ -308,6 +351,7 @@ def search(
     maximise: str | None = None,
     jobs: int = 1,
     out: Path | str | None = None,
+    database: ExampleDatabase | None = None,
 ) -> SearchReport:
     """Look for faults, workload sizes and schedules that break an invariant of *scenario*.
 
@@ -318,14 +362,22 @@ def search(
     ``duplicates``, ``backlog``, ``attempts``, ``amplification``) drives that
     figure up and reports the worst plan. With *jobs* above 1 it runs in so
     many processes. With *out* (a folder) each finding is written there as a
-    file that replays. The same seed gives the same findings, but for
-    *max_seconds*.
+    file that replays. With *database*, one of Hypothesis's, what earlier
+    searches found is tried first, and what this one finds is kept. The same
+    seed gives the same findings, but for *max_seconds* and *database*.
 
     Raises:
         UsageError: the scenario has nothing to strike, or an argument is wrong.
     """
     work = Search(
-        scenario, seed=seed, kinds=kinds, targets=targets, max_faults=max_faults, beyond=beyond, maximise=maximise
+        scenario,
+        seed=seed,
+        kinds=kinds,
+        targets=targets,
+        max_faults=max_faults,
+        beyond=beyond,
+        maximise=maximise,
+        remembered=None if database is None else Remembered(database, scenario.name),
     )
     with runs_in(scenario, jobs, alone=bool(work.alone), maximise=maximise) as runs:
         report = carry_on(work, runs, examples=examples, max_seconds=max_seconds, first=first)

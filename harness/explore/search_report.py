@@ -84,6 +84,7 @@ class Worst:
             "figure": self.figure,
             "seed": self.candidate.seed,
             "messages": self.candidate.messages,
+            "preempt": self.candidate.preempt,
             "plan": self.candidate.plan.to_json(),
         }
 
@@ -98,6 +99,7 @@ class SearchReport:
         coverage: fault point x kind x abstract state -> in how many runs.
         reachable: how many (point, kind) the scenario has; ``reached``: how many of them were struck.
         complete: false if it was interrupted or its time was over; ``interrupted``: by Ctrl-C.
+        again: how many findings of earlier searches were tried first; ``still``: how many of them break something.
         seconds: of real time, making findings small included; ``exploring``: without it.
     """
 
@@ -117,6 +119,8 @@ class SearchReport:
     seconds: float
     exploring: float
     alone: str = ""
+    again: int = 0
+    still: int = 0
 
     @property
     def bound(self) -> float | None:
@@ -142,6 +146,7 @@ class SearchReport:
             "interrupted": self.interrupted,
             "bound": self.bound,
             "findings": [one.to_json() for one in self.findings],
+            "remembered": {"tried": self.again, "still": self.still},
             "errors": dict(self.errors),
             "coverage": {
                 "reachable": self.reachable,

@@ -58,6 +58,20 @@ def test_several_processes_find_the_same(scenario: str, command: Command) -> Non
     assert here == there
 
 
+def test_the_next_search_tries_first_what_was_found(scenario: str, command: Command) -> None:
+    """From Hypothesis's folder, unless it is told not to."""
+    first = command("search", scenario, "--examples", "20", "--kinds", "throttled", "--first")
+    assert first.code == 1, first.out
+    assert Path(".hypothesis/examples").is_dir()
+    again = command("search", scenario, "--examples", "1", "--kinds", "reorder")
+    assert again.code == 1
+    assert "remembered: " in again.out
+    assert "earlier searches tried again" in again.out
+    without = command("search", scenario, "--examples", "1", "--kinds", "reorder", "--database", "none")
+    assert "remembered" not in without.out
+    assert without.code == 4
+
+
 def test_a_search_that_explored_nothing_says_so(scenario: str, command: Command) -> None:
     """No fault struck in the only run, which has none: exit 4."""
     done = command("search", scenario, "--examples", "1")
