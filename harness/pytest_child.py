@@ -34,6 +34,7 @@ __all__ = ["INSIDE_S", "OUTSIDE_S", "SWEPT_FAULTS", "Child", "run_in_child"]
 #: Real seconds that a repetition may take: in the kernel, where time is virtual, and outside it.
 INSIDE_S = 60.0
 OUTSIDE_S = 30.0
+NO_LIMIT_S = 86_400.0
 
 #: Faults that the fixture ``sim`` adds to those of the test.
 SWEPT_FAULTS = pytest.StashKey[list[Any]]()
@@ -55,10 +56,20 @@ class Child:
 
 
 def run_in_child(
-    item: pytest.Item, plan: FaultPlan, callers: Callers, *, where: str, seed: int, max_seconds: float = 86_400.0
+    item: pytest.Item,
+    plan: FaultPlan,
+    callers: Callers,
+    *,
+    where: str,
+    seed: int,
+    max_seconds: float = 86_400.0,
+    patient: bool = False,
 ) -> Child:
-    """Run *item* with all its fixtures. *where*: "kernel", "outside", or "sim" (the test runs a kernel itself)."""
-    limit_s = OUTSIDE_S if where == "outside" else INSIDE_S
+    """Run *item* with all its fixtures. *where*: "kernel", "outside", or "sim" (the test runs a kernel itself).
+
+    With *patient* it may take as long as it takes.
+    """
+    limit_s = NO_LIMIT_S if patient else OUTSIDE_S if where == "outside" else INSIDE_S
 
     def inside() -> dict[str, Any]:
         return _stay(item, plan, callers, where, seed, max_seconds)

@@ -83,6 +83,7 @@ class _Swept:
     nodeid: str
     where: str = "kernel"
     why: str = ""
+    slow: bool = False
     own: int = 0
     calls: int = 0
     tried: list[tuple[str, str, str, str]] = field(default_factory=list)  # call, fault, verdict, detail
@@ -128,7 +129,7 @@ class ChaosSweep:
         try:
             clean = self._clean(item, found)
             reports = clean.reports
-            if clean.passed and not any(report.skipped for report in reports):
+            if clean.passed and not found.slow and not any(report.skipped for report in reports):
                 reports = self._repeat(item, clean, found) or reports
             else:
                 found.where = ""
@@ -150,17 +151,23 @@ class ChaosSweep:
         if "sim" in getattr(item, "fixturenames", ()):
             found.where = "sim"
             clean = run_in_child(item, nothing, self._callers, where="sim", seed=self._seed)
-            return clean if clean.reports else self._said(item, clean)
+            return clean if clean.reports else self._patiently(item, found)
         clean = run_in_child(item, nothing, self._callers, where="kernel", seed=self._seed)
         if clean.passed:
             return clean
         outside = run_in_child(item, nothing, self._callers, where="outside", seed=self._seed)
         if not outside.reports:
-            return self._said(item, outside)
+            return self._patiently(item, found, "outside")
         found.where = "outside"
         stay = clean.run.stay
         found.why = next(iter(stay.refused), "") or stay.reason or clean.run.error
         return outside
+
+    def _patiently(self, item: pytest.Item, found: _Swept, where: str = "sim") -> Child:
+        """Too slow to be repeated: what the test says by itself, told as ever."""
+        found.slow = True
+        patient = run_in_child(item, FaultPlan(), self._callers, where=where, seed=self._seed, patient=True)
+        return patient if patient.reports else self._said(item, patient)
 
     def _said(self, item: pytest.Item, child: Child) -> Child:
         """A child that brought no reports back: say so as the test's own failure."""
@@ -278,7 +285,10 @@ def told(swept: Sequence[_Swept], budget: Budget) -> list[str]:
     if outside:
         lines.append(f"Outside the kernel, which refuses them (at most {OUTSIDE_S:g} s each):")
         lines += [f"    {one.nodeid}: {one.why}" for one in outside]
-    unfit = sum(not one.where for one in swept)
+    slow = [one.nodeid for one in swept if one.slow]
+    if slow:
+        lines.append(f"Not swept, for they take longer than {OUTSIDE_S:g} s: {', '.join(slow)}")
+    unfit = sum(not one.where and not one.slow for one in swept)
     if unfit:
         lines.append(f"Skipped, or failed without any fault, and not swept: {_tests(unfit)}")
     quiet = sum(bool(one.where) and not one.tried and not one.left for one in swept)

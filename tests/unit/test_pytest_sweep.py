@@ -52,6 +52,7 @@ def test_the_report() -> None:
         _Swept("t.py::c", where="outside", why="a real socket"),
         _Swept("t.py::d", where=""),
         _Swept("t.py::e"),
+        _Swept("t.py::f", where="", slow=True),
     ]
     lines = told(swept, Budget(seconds=90))
     assert lines[0] == f"{call}: 1 handled, 2 message lost"
@@ -62,11 +63,12 @@ def test_the_report() -> None:
     rest = "\n".join(lines[3:])
     assert "Outside the kernel, which refuses them (at most 30 s each):\n    t.py::c: a real socket" in rest
     assert "not swept: 1 test\n" in rest
+    assert "Not swept, for they take longer than 30 s: t.py::f\n" in rest
     assert "nothing to strike: 2 tests" in rest
     assert (
         "Left out for want of time (90 s; --chaos-sweep-budget): 4 repetitions of 1 test, such as t.py::b[1 2]" in rest
     )
     assert lines[-1] == (
-        "5 tests, 3 calls of the code under test (3 of the tests' own left alone): 1 of 3 faults handled; "
+        "6 tests, 3 calls of the code under test (3 of the tests' own left alone): 1 of 3 faults handled; "
         "2 message lost, 0 hang, 0 test fails"
     )
