@@ -29,9 +29,8 @@ class Channel:
     Only who knows the token, which consumers get in their environment, is listened to.
     """
 
-    def __init__(self, answer: Answerer, gone: Callable[[str], object]) -> None:
+    def __init__(self, answer: Answerer) -> None:
         self._answer = answer
-        self._gone = gone
         self.token = secrets.token_hex(16)
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
@@ -71,7 +70,6 @@ class Channel:
             thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
-        name = ""
         try:
             with connection, connection.makefile("rwb") as lines:
                 hello = _read(lines)
@@ -86,8 +84,6 @@ class Channel:
         finally:
             with self._lock:
                 self._connections.discard(connection)
-            if name:
-                self._gone(name)
 
 
 class Caller:

@@ -181,7 +181,7 @@ class LiveRun:
         endpoint = f"http://{network.add('sqs', host_and_port(sqs.url, 80))}" if sqs.proxied else sqs.url
         redis_url = f"redis://{network.add('redis', redis.address)}/{redis.database}"
         urls = {name: f"http://{network.add(name, host_and_port(stubs.url(name), 80))}" for name in stubs.servers}
-        channel = Channel(self._told, lambda name: None)
+        channel = Channel(self._told)
         self._undo.append(channel.close)
         channel.start()
         sqs.empty()
