@@ -1,11 +1,14 @@
 """A handler takes a minute and a half while its message is hidden for thirty seconds: a slow database, a large order.
 
-The heartbeat extends the visibility timeout, so that no second worker takes the same order.
+The heartbeat extends the visibility timeout, so that no second worker takes the same order; should SQS deliver one
+twice all the same, its record in Redis says that it is shipped.
 """
+
+import redis
 
 from harness import Fault, Objectives, Process, Queue, Scenario, Workload, effects, invariants
 from harness.points import effect
-from harness.resilience import ResilientConsumer, json_body
+from harness.resilience import Idempotency, RedisIdempotencyStore, ResilientConsumer, json_body
 
 
 def handle(message):
@@ -13,7 +16,8 @@ def handle(message):
 
 
 def worker(env):
-    ResilientConsumer(env.queue_url("orders"), handle, dlq_url=env.queue_url("orders-dlq")).run()
+    once = Idempotency(RedisIdempotencyStore(redis.Redis.from_url(env.redis)), key=lambda m: json_body(m)["order_id"])
+    ResilientConsumer(env.queue_url("orders"), handle, dlq_url=env.queue_url("orders-dlq"), idempotency=once).run()
 
 
 scenario = Scenario(
