@@ -166,7 +166,11 @@ def _from_cbor(shape: Any, value: Any) -> Any:
         return [_from_cbor(shape.member, item) for item in value]
     if kind == "map":
         return {key: _from_cbor(shape.value, item) for key, item in value.items()}
-    if kind == "timestamp" and isinstance(value, (int, float)):
+    if kind == "timestamp":
+        if isinstance(value, datetime):  # tag 1, as cbor2 reads it
+            return value
+        if not isinstance(value, (int, float)):
+            raise TypeError(f"{value!r} is no time")
         return datetime.fromtimestamp(value, UTC)
     return value
 

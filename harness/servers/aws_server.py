@@ -184,7 +184,11 @@ class AwsServer(HostedServer):
         in_json = (target.service, target.protocol) == ("sqs", "query")
         in_json = in_json and request.header("accept") == "application/json"
         try:
-            result = self._carry_out(target, request)
+            try:
+                result = self._carry_out(target, request)
+            except RecursionError:  # a policy, say, of thousands of brackets
+                text = "a parameter is nested too deeply"
+                raise ServiceError("InvalidParameterValue", "InvalidParameterValueException", text) from None
             if in_json:
                 reply = json_answer(target.name, result, request_id)
             else:

@@ -50,6 +50,9 @@ class ChaosRule:
             raise UsageError(f"must be between 0 and 1, not {probability!r}", field=f"rule {number}.probability")
         if not isinstance(status, int) or isinstance(status, bool) or not 400 <= status <= 599:
             raise UsageError(f"must be an HTTP status of an error, not {status!r}", field=f"rule {number}.error")
+        code = error.get("code", _DEFAULT_ERROR[1])
+        if not (isinstance(code, str) and code.isascii() and code.isprintable() and code):
+            raise UsageError(f"must have a code of printable ASCII, not {code!r}", field=f"rule {number}.error")
         for name in ("service", "region", "operation"):
             if not isinstance(document.get(name, ""), str | None):
                 raise UsageError(f"must be a name, not {document[name]!r}", field=f"rule {number}.{name}")
@@ -59,7 +62,7 @@ class ChaosRule:
             document.get("operation"),
             float(probability),
             status,
-            str(error.get("code", _DEFAULT_ERROR[1])),
+            code,
         )
 
     def to_json(self) -> dict[str, Any]:

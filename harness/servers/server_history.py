@@ -113,7 +113,7 @@ class ServerHistory:
             if isinstance(fields[name], str):
                 event[name] = redact_text(fields[name])
         if len(self._lines) < self.limit:
-            self._lines.append(orjson.dumps(event))
+            self._lines.append(_line(event))
             for reader in self.readers:
                 reader()
         return self.count
@@ -196,6 +196,18 @@ class ServerHistory:
             return verdicts
         reason = f"{self.cut} events were not kept (the limit is {self.limit}): reset the history or raise the limit"
         return [one if one.status == "violated" else Verdict(one.name, "inconclusive", reason, ()) for one in verdicts]
+
+
+def _line(event: Mapping[str, Any]) -> bytes:
+    """An event as JSON. Half a surrogate pair, which a client may write in JSON, becomes a question mark."""
+    try:
+        return orjson.dumps(event)
+    except TypeError:
+        return orjson.dumps({name: _whole(value) for name, value in event.items()})
+
+
+def _whole(value: Any) -> Any:
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
 
 
 def specs_named(names: Iterable[str] | None) -> list[Spec]:

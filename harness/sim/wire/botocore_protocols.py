@@ -44,7 +44,7 @@ def decode_json(shape: Any, body: bytes) -> dict[str, Any]:
     """
     try:
         value = json.loads(body) if body else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise Malformed("the body is no JSON object")
@@ -61,7 +61,7 @@ def fitted(shape: Any, document: dict[str, Any], convert: Callable[[Any, Any], A
         return {}
     try:
         result: dict[str, Any] = convert(shape, document)
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError, OSError) as error:  # the last two: of far times
         raise Malformed(f"the body does not fit the operation: {error}") from None
     return result
 

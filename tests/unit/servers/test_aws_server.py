@@ -154,6 +154,7 @@ def test_faults(served: Served) -> None:
         ("POST", "/_harness/check", {"invariants": ["no-mesage-loss"]}, "no-message-loss"),
         ("PUT", "/_harness/settings", {"key": "$["}, "key"),
         ("POST", "/_localstack/chaos/faults", [{"servce": "sqs"}], "servce"),
+        ("POST", "/_localstack/chaos/faults", [{"error": {"code": "\ud800"}}], "rule 1.error"),
         ("GET", "/_harness/history?after=x", None, "after"),
     ],
 )
@@ -257,3 +258,41 @@ def test_browsers_may_only_read(served: Served) -> None:
     answer = connection.getresponse()
     assert answer.status == 403
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "text"),
+    [
+        ("AmazonSQS.ListQueues", '{"NextToken": "\u00e9"}', "next token"),
+        ("AmazonSQS.ReceiveMessage", "[" * 100_000, "not JSON"),
+        (
+            "AmazonSQS.SetQueueAttributes",
+            json.dumps({"QueueUrl": "orders", "Attributes": {"RedrivePolicy": "[" * 5_000}}),
+            "nested too deeply",
+        ),
+        (
+            "GraniteServiceVersion20100801.GetMetricData",
+            '{"MetricDataQueries": [], "StartTime": 0, "EndTime": 67768036191676800}',
+            "does not fit",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_refused(served: Served, target: str, body: str, text: str) -> None:
+    """A token that is none, brackets without end, a time that no calendar has: 400 that says so, never 500."""
+    served.queue()
+    connection = http.client.HTTPConnection("127.0.0.1", served.server.port, timeout=5)
+    scope = "AWS4-HMAC-SHA256 Credential=test/20300101/eu-west-1/sqs/aws4_request"
+    connection.request("POST", "/", body.encode(), {"X-Amz-Target": target, "Authorization": scope})
+    answer = connection.getresponse()
+    assert answer.status == 400
+    assert text in json.loads(answer.read())["message"]
+    connection.close()
+
+
+def test_half_a_surrogate_pair(served: Served) -> None:
+    """JSON can write one, UTF-8 cannot: as a message's key, and as an effect's, it is kept as a question mark."""
+    url = served.queue()
+    served.sqs.send_message(QueueUrl=url, MessageBody='{"id": "\\ud800"}')
+    assert served.control("POST", "/_harness/effects", {"name": "charged", "key": "\ud800"})[0] == 201
+    events = [json.loads(line) for line in served.server.call(served.server.history.lines)]
+    assert [(event["kind"], event["key"]) for event in events[1:]] == [("send", "?"), ("effect", "?")]
