@@ -73,16 +73,24 @@ def draw_live(folder: Path) -> Path:
     return place
 
 
-def main(folder: Path = FOLDER, *, live: bool = False) -> None:
-    """Write every picture of the gallery into *folder*, and say which; *live*: make the live run anew."""
+def main(folder: Path = FOLDER, *, live: bool = False, report: bool = False) -> None:
+    """Write the pictures of the gallery into *folder*, and say which.
+
+    *live*: make the live run anew; *report*: the report's page with all that belongs to it, too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if live:
         record_live(folder)
-    for picture in (draw_demo(folder), draw_live(folder)):
-        print(picture)
+    made = [draw_demo(folder), draw_live(folder)]
+    if report:
+        from benchmarks import gallery_report
+
+        made += gallery_report.write(folder)
+    for path in made:
+        print(path)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="benchmarks.gallery", description=__doc__)
     parser.add_argument("--live", action="store_true", help="make the live run anew")
-    main(live=parser.parse_args().live)
+    main(live=parser.parse_args().live, report=True)

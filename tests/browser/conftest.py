@@ -100,7 +100,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page of one run with more than 100,000 events."""
     place = tmp_path_factory.mktemp("large") / "latest"
     model = synthetic.hour()
-    model.per_second, model.workers = 12, 16
+    model.per_second, model.workers = 5, 16
     history = synthetic.history(model)
     events = [dict(event) for event in history.events]
     assert len(events) > 100_000, len(events)

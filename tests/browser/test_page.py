@@ -81,6 +81,17 @@ def test_a_drawn_range_narrows_events_charts_and_verdicts(report: Path, open_pag
     assert _found(explorer) == whole
 
 
+def test_levels_fall_back_between_messages(report: Path, open_page: Open) -> None:
+    """However many changes share a pixel, a curve goes on from the last of them: an empty queue is drawn as empty."""
+    page = open_page(report, "#calm")
+    explorer = _ready(page, "calm")
+    backlog = explorer.locator("path.curve.backlog").get_attribute("d")
+    heights = [float(one) for one in re.findall(r"V([\d.]+)", backlog)]
+    assert heights[-1] == max(heights)  # the bottom: nothing waits at the end
+    in_flight = explorer.locator("path.curve.in-flight").get_attribute("d")
+    assert float(re.findall(r"V([\d.]+)", in_flight)[-1]) == max(heights)
+
+
 def test_the_range_can_be_set_without_a_mouse(report: Path, open_page: Open) -> None:
     """Numbers, and the arrow and plus keys on the chart."""
     page = open_page(report, "#lossy")

@@ -188,20 +188,23 @@ class Chart {
     return counts.map((count, bin) => [a + bin * width, count / width]);
   }
 
-  // The three levels, thinned to the highest value in each pixel.
+  // The three levels: in each pixel the highest value, then the one it is left with.
   queueCurves() {
     const curves = [["backlog", 1], ["in-flight", 2], ["dead", 3]], { levels } = this.data, [a, b] = this.range;
     let first = levels.findIndex((level) => level[0] > a);
     first = Math.max(0, (first < 0 ? levels.length : first) - 1);
     return curves.map(([name, column]) => {
       const points = [];
-      let pixel = null;
+      let pixel = null, last = 0;
+      const leave = () => { if (points.length && points[points.length - 1][1] !== last) points.push([points[points.length - 1][0], last]); };
       for (let i = first; i < levels.length && levels[i][0] <= b; i++) {
-        const t = Math.max(a, levels[i][0]), here = Math.round(this.x(t));
-        if (here === pixel) points[points.length - 1][1] = Math.max(points[points.length - 1][1], levels[i][column]);
-        else points.push([t, levels[i][column]]);
+        const t = Math.max(a, levels[i][0]), here = Math.round(this.x(t)), value = levels[i][column];
+        if (here === pixel) points[points.length - 1][1] = Math.max(points[points.length - 1][1], value);
+        else { leave(); points.push([t, value]); }
         pixel = here;
+        last = value;
       }
+      leave();
       return [name, points];
     }).filter(([name, points]) => name !== "dead" || points.some((point) => point[1]));
   }
