@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.options import json_option, output_file, seed_option, write_file
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.explore.search import Search
@@ -36,6 +37,13 @@ _MEASURES = ("recovery_seconds", "duplicates", "backlog", "attempts", "amplifica
 )
 @click.option("--beyond", is_flag=True, help="Faults without an end too, under which safety alone is judged.")
 @click.option("--maximise", type=click.Choice(_MEASURES), help="Look for the plan with the highest figure.")
+@click.option(
+    "--schedules",
+    type=click.Choice(("portfolio", "exhaustive")),
+    default="portfolio",
+    help="exhaustive: every schedule of the scenario's own plan with at most --deviations.  [default: portfolio]",
+)
+@click.option("--deviations", type=click.IntRange(0, 8), help="Choices that are not first come.  [default: 2]")
 @click.option("-j", "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="How many processes.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports/search"), help="Where findings go.")
 @click.option(
@@ -56,6 +64,8 @@ def command(
     max_faults: int,
     beyond: bool,
     maximise: str | None,
+    schedules: str,
+    deviations: int | None,
     jobs: int,
     out: Path,
     database: str | None,
@@ -67,9 +77,16 @@ def command(
     messages, plainest schedule) and written as files that replay, each in a folder of its own. The same seed finds the
     same, but for --max-seconds and what is remembered. Ctrl-C keeps what it has.
 
-    Exit code: 0 nothing broke, 1 something did, 3 runs ended as error, 4 no fault ever struck, 130 interrupted.
+    Exit code: 0 nothing broke, 1 something did, 3 runs ended as error, 4 no fault ever struck or schedules were left,
+    130 interrupted.
     """
     output_file(json, "--json")
+    if schedules == "exhaustive":
+        from harness.cli.exhaustive import every_schedule
+
+        return every_schedule(name, seed, 2 if deviations is None else deviations, max_seconds, jobs, out, json)
+    if deviations is not None:
+        raise UsageError("is for every schedule", field="--deviations", remedy="Add --schedules exhaustive")
     from harness import config
     from harness.cli.exploring import kinds_named, one_scenario, progress
     from harness.explore.remembered import DEFAULT, Remembered, database_of

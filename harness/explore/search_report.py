@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from harness.explore.minimise import Candidate
 from harness.invariants.base import Verdict
 from harness.result import Result
 
-__all__ = ["Finding", "SearchReport", "Worst", "write"]
+__all__ = ["Finding", "SearchReport", "Worst", "write", "write_findings"]
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,8 @@ def write(report: SearchReport, folder: Path, digest: str = "") -> SearchReport:
     Raises:
         UsageError: it cannot be written.
     """
+    findings = write_findings(report.findings, folder, digest)
     try:
-        findings = tuple(_written(one, folder / slug(one.name), digest) for one in report.findings)
         if report.worst is not None:
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"worst-{report.worst.measure}.json"
@@ -181,6 +181,19 @@ def write(report: SearchReport, folder: Path, digest: str = "") -> SearchReport:
         remedy = "Choose another folder with --out"
         raise UsageError(f"cannot be written ({error.strerror})", file=str(folder), remedy=remedy) from None
     return replace(report, findings=findings)
+
+
+def write_findings(findings: Sequence[Finding], folder: Path, digest: str = "") -> tuple[Finding, ...]:
+    """Write each finding into a folder of its own below *folder*; returns them with their files.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        return tuple(_written(one, folder / slug(one.name), digest) for one in findings)
+    except OSError as error:
+        remedy = "Choose another folder with --out"
+        raise UsageError(f"cannot be written ({error.strerror})", file=str(folder), remedy=remedy) from None
 
 
 def _written(finding: Finding, folder: Path, digest: str) -> Finding:

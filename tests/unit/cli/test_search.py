@@ -103,3 +103,41 @@ def test_bad_input(scenario: str, command: Command, arguments: tuple[str, ...], 
     done = command("search", scenario, *arguments)
     assert done.code == 2
     assert words in done.err
+
+
+def test_every_schedule(project: Project, command: Command) -> None:
+    """Exhausted, with how many there were; as JSON the same."""
+    project.scenario("few", "main", messages=1)
+    done = command("search", "few", "--schedules", "exhaustive", "--deviations", "1", "--json", "all.json")
+    assert done.code == 0, done.err
+    assert "few: exhausted: " in done.out
+    assert "with at most 1 deviation from first come first served (1 with 0" in done.out
+    assert json.loads(Path("all.json").read_text())["exhausted"] is True
+
+
+def test_every_schedule_of_a_scenario_that_breaks(project: Project, command: Command) -> None:
+    """Exit 1, and a file that replays."""
+    project.scenario("lossy", "lossy", messages=4)
+    done = command("search", "lossy", "--schedules", "exhaustive", "--deviations", "0")
+    assert done.code == 1
+    assert "no-message-loss" in done.out
+    file = next(line for line in done.out.splitlines() if "again: " in line).rpartition(" ")[2]
+    assert command("replay", file).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--deviations", "2"), "--deviations: is for every schedule. Add --schedules exhaustive"),
+        (("--schedules", "exhaustive", "--kinds", "crash"), "--kinds: is for plans that are drawn"),
+        (("--schedules", "exhaustive", "--deviations", "9"), "9 is not in the range"),
+        (("--schedules", "some"), "some"),
+        (("--database", "ftp://x"), "--database: is 'ftp://x': it is no folder"),
+    ],
+)
+def test_options_that_do_not_fit(scenario: str, command: Command, arguments: tuple[str, ...], words: str) -> None:
+    """One line, exit 2."""
+    done = command("search", scenario, *arguments)
+    assert done.code == 2
+    assert words in done.err
+    assert len(done.err.strip().splitlines()) == 1
