@@ -18,7 +18,7 @@ from harness.cli import run_command
 from tests.docs.pages import ROOT, Block, Command, blocks, commands, shows
 
 #: Commands that simulate: typed in this process, which saves the start of an interpreter for each.
-_SIMULATING = frozenset({"run", "list", "check", "replay"})
+_SIMULATING = frozenset({"run", "list", "check", "replay", "search", "explain"})
 _LIMIT = 30  # seconds that one command may take
 
 #: A consumer for the examples that speak of the reader's own.

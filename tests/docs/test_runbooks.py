@@ -24,9 +24,10 @@ README = ROOT / "README.md"
 HOW_TO = DOCS / "writing-a-scenario.md"
 LAMBDA = DOCS / "lambda.md"
 PROBE = DOCS / "probe.md"
+SEARCH = DOCS / "search.md"
 
 #: Pages whose commands and Python are run.
-RUN = [*OUTAGES, INDEX, GUIDELINES, HOW_TO, LAMBDA, PROBE, DOCS / "README.md", README]
+RUN = [*OUTAGES, INDEX, GUIDELINES, HOW_TO, LAMBDA, PROBE, SEARCH, DOCS / "README.md", README]
 #: Pages whose links are followed.
 LINKED = sorted({*RUN, *DOCS.rglob("*.md")})
 
