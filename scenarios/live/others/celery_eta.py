@@ -16,7 +16,6 @@ with suppress(ImportError):  # a run without it leaves the scenarios out
     from celery import Celery
 
 QUIET = ["--without-mingle", "--without-gossip", "-l", "ERROR"]
-ETA_SECONDS = 4
 
 
 def make_app():
@@ -47,7 +46,7 @@ def make_app():
 def shop():
     _, charge = make_app()
     for number in range(10):
-        charge.apply_async((number,), task_id=str(number), countdown=ETA_SECONDS)
+        charge.apply_async((number,), task_id=str(number), countdown=int(os.environ["ETA"]))
 
 
 def worker(env):
@@ -65,7 +64,7 @@ def task_of(element):
 
 
 def later(name, queue, timeout, places, needs):
-    environ = {"VISIBILITY": str(timeout), **places}
+    environ = {"VISIBILITY": str(timeout), "ETA": "4", **places}
     return Scenario(
         name=name,
         queues=[queue],
@@ -77,7 +76,7 @@ def later(name, queue, timeout, places, needs):
         effects=effects.point("charged"),
         invariants=[*invariants.defaults(), invariants.effects_once()],
         objectives=Objectives(rpo=0, duplicates=0),
-        duration=ETA_SECONDS + 2,
+        duration=6,
         backends=("live",),
         needs=needs,
     )

@@ -1,4 +1,4 @@
-"""celery on Redis, prefork and solo: a worker is killed with tasks in hand, others are told to stop and finish.
+"""celery on Redis, prefork and solo: a worker is killed with tasks in hand, one is told to stop and finishes its own.
 
 With ``acks_late`` a task leaves ``unacked`` when it is done. What a killed worker had there comes back after the
 transport's visibility timeout, whole seconds after the broker looks for it.
@@ -35,7 +35,7 @@ def make_app(url):
     @app.task(name="charge")
     def charge(order_id):
         point("charge")
-        time.sleep(0.2)
+        time.sleep(0.3)
         effect("charged", order_id)
 
     return app, charge
@@ -43,9 +43,8 @@ def make_app(url):
 
 def shop(env):
     _, charge = make_app(env.redis)
-    for number in range(30):
+    for number in range(40):
         charge.apply_async((number,), task_id=str(number))
-        time.sleep(0.15)
 
 
 def prefork(env):
@@ -76,7 +75,7 @@ def on_redis(name, worker):
         effects=effects.point("charged"),
         faults=[
             Fault("point.charge", "crash", nth=10, restart_after=1),
-            Fault("process.worker", "sigterm", start=3, grace=5),
+            Fault("point.charge", "sigterm", nth=25, grace=8),
         ],
         invariants=[*invariants.defaults(), invariants.effects_once()],
         objectives=Objectives(rpo=0),

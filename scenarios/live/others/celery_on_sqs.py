@@ -1,4 +1,4 @@
-"""celery on SQS, prefork and solo: a worker is killed with tasks in hand, others are told to stop and finish theirs.
+"""celery on SQS, prefork and solo: a worker is killed with tasks in hand, another is told to stop and finishes its own.
 
 With ``acks_late`` a message is deleted when its task is done; what a killed worker had comes again after the queue's
 visibility timeout.
@@ -39,7 +39,7 @@ def make_app(queue_url):
     @app.task(name="charge")
     def charge(order_id):
         point("charge")
-        time.sleep(0.2)
+        time.sleep(0.3)
         effect("charged", order_id)
 
     return app, charge
@@ -47,9 +47,8 @@ def make_app(queue_url):
 
 def shop(env):
     _, charge = make_app(env.queue_url("orders"))
-    for number in range(30):
+    for number in range(40):
         charge.apply_async((number,), task_id=str(number))
-        time.sleep(0.15)
 
 
 def prefork(env):
@@ -71,7 +70,7 @@ def on_sqs(name, worker):
         effects=effects.point("charged"),
         faults=[
             Fault("point.charge", "crash", nth=10, restart_after=1),
-            Fault("process.worker", "sigterm", start=3, grace=5),
+            Fault("point.charge", "sigterm", nth=25, grace=8),
         ],
         invariants=[*invariants.defaults(), invariants.effects_once()],
         objectives=Objectives(rpo=0),

@@ -61,8 +61,8 @@ def workers(name, queue, environ, needs):
         workload=Workload(to=queue.name, messages=0, key="$.args[0]"),
         effects=effects.point("charged"),
         faults=[
+            Fault("point.charge", "crash", nth=30, restart_after=1),
             Fault("point.charge", "transient", start=1, end=2, probability=0.3),
-            Fault("point.charge", "crash", nth=15, restart_after=1),
             Fault("process.worker", "sigterm", start=3, grace=4),
         ],
         invariants=[*invariants.defaults(), invariants.duplicates_bounded()],
