@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.cli.demo import make
 from harness.cli.gathering import Saved, gather, set_beside
+from harness.history import History
 from harness.report import otlp, perfetto
 from harness.report.changes import changes
 from harness.report.folder import Before, ReportFolder, draw
@@ -27,6 +28,7 @@ __all__ = ["write"]
 ROOT = Path(__file__).parents[1]
 _SCENARIOS = ("scenarios/sqs_down_five_minutes.py", "scenarios/killed_between_dead_letter_and_delete.py")
 _SWEPT = "scenarios/delete_answer_lost.py"
+_KINDS = "timeout,unavailable,throttled,crash,pause,duplicate,empty-receive,refused,failover,status,slow"
 
 #: Name -> what of the page is shown, in which window, dark or light.
 _SHOTS = {
@@ -77,6 +79,7 @@ def _report(runs: list[Saved], place: Path) -> Path:
             header = {**run.history.header, "file": Path(str(run.history.header.get("file"))).name}
             entry = {**run.entry, "story": list(run.story), "history": f"{run.entry['name']}/history.jsonl"}
             entries.append(draw(folder.work, entry, header, run.history.events))
+            History(header, run.history.events).save(folder.work / entry["name"] / "history.jsonl")
         return folder.publish(
             entries, facts={"made": "by make gallery"}, before=Before("a run before", _before(entries))
         )
@@ -109,7 +112,7 @@ def _sweep(scratch: Path, folder: Path) -> Path:
     """The heat map of a small sweep."""
     from harness.cli import run_command
 
-    run_command(["sweep", str(ROOT / _SWEPT), "--max-passing", "1", "--out", str(scratch / "sweep")])
+    run_command(["sweep", str(ROOT / _SWEPT), "--kinds", _KINDS, "--max-passing", "1", "--out", str(scratch / "sweep")])
     (log,) = (scratch / "sweep").rglob("sweep.jsonl")
     _, cells = read_sweep(log)
     path = folder / "sweep.png"
