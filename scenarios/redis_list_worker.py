@@ -32,15 +32,17 @@ def worker(env):
                 failures = 0
                 continue
             number = json.loads(job)["job"]
-            if client.set(f"done:{number}", 1, nx=True):
+            # Recorded afterwards: a record whose answer is lost before the effect would take the effect's place.
+            if not client.exists(f"done:{number}"):
                 effect("done", number)
+                client.set(f"done:{number}", 1)
             point("worked")
             client.lrem(mine, 1, job)
             failures = 0
         except (ValueError, KeyError, TypeError):
             recovering = True
             failures += 1
-        except (redis.ConnectionError, redis.TimeoutError):
+        except redis.RedisError:
             recovering = True  # what it had in hand is in its own list
             time.sleep(1)
 

@@ -25,8 +25,10 @@ def worker(env):
             order = json.loads(fields["data"])["order_id"]
         except ValueError:
             return  # neither handled nor acknowledged: claimed again, and at last put aside
-        if client.set(f"shipped:{order}", 1, nx=True):
+        # Recorded afterwards: a record whose answer is lost before the effect would take the effect's place.
+        if not client.exists(f"shipped:{order}"):
             effect("shipped", order)
+            client.set(f"shipped:{order}", 1)
         point("shipped")
         client.xack("orders", "workers", entry_id)
 
