@@ -42,7 +42,7 @@ def worker(env):
         except (ValueError, KeyError, TypeError):
             recovering = True
             failures += 1
-        except redis.RedisError:
+        except (redis.RedisError, OSError):
             recovering = True  # what it had in hand is in its own list
             time.sleep(1)
 
