@@ -153,7 +153,7 @@ class Stage:
         spellings = [message_id, body, *_scalars(body)]
         if self._key is not None:
             try:
-                spellings.append(str(self._key(_as_received(message_id, body))))
+                spellings.insert(0, str(self._key(_as_received(message_id, body))))
             except Exception as error:  # a body that a fault has spoilt may have none
                 self.failures.append(f"key: {type(error).__name__}: {error}")
         for one in dict.fromkeys(spellings):
@@ -180,6 +180,8 @@ class Stage:
         self._begin()
         undo = bench.on_send(self._on_send)
         service: Any = run.services["sqs"]
+        if self.fresh:  # ids of messages are names of theirs, too
+            service.new_names(self._first_name)
         key_of = service.key_of
         service.key_of = lambda queue, body, attributes: self._told(service, key_of, queue, body, attributes)
         run.wires[sqlite_wire.BEFORE] = self._before_statement
@@ -256,7 +258,7 @@ class Stage:
         """How often the component says it has happened; by the contract's key where it has one."""
         assert self._count is not None
         spellings = self._spellings[key]
-        for one in spellings[-1:] if self._key is not None else spellings:
+        for one in spellings[:1] if self._key is not None else spellings:
             try:
                 found = self._count(one)
             except LookupError:

@@ -133,6 +133,10 @@ class Core:
             return None
         return self._queues.get((parts[0], parts[2]))
 
+    def new_names(self, seed: int) -> None:
+        """Draw the ids of messages from *seed* from now on: for code that remembers them from run to run."""
+        self._ids = Seeds(seed).stream("sqs/ids")
+
     def _new_id(self) -> str:
         """A random UUID from the ids stream."""
         text = self._ids.getrandbits(128).to_bytes(16, "big").hex()

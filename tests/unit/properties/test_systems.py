@@ -233,3 +233,29 @@ def test_effects_are_checked_early() -> None:
         effects.point("a"),
         effects.point("b"),
     )
+
+
+def test_message_ids_are_new_where_something_outlives_a_run(tmp_path: Path) -> None:
+    """Code that keeps message ids in a file is right, however often it is run."""
+    path = str(tmp_path / "shop.db")
+
+    def process(message: Mapping[str, Any], records: sqlite3.Connection) -> None:
+        with records:
+            if records.execute("INSERT OR IGNORE INTO done VALUES (?)", (message["MessageId"],)).rowcount:
+                once.charge(message["MessageId"])
+
+    contract = IdempotencyContract(
+        process, lambda message: message["MessageId"], CHARGED, store=lambda: once.table(path)
+    )
+    assert names(found(contract)) == []
+
+
+def test_what_is_counted_is_counted_by_the_contracts_key() -> None:
+    """A message's id as key, and a function that counts by it: the effect is seen."""
+    charged: Counter[str] = Counter()
+
+    def process(message: Mapping[str, Any]) -> None:
+        charged[message["MessageId"]] += 1
+
+    contract = IdempotencyContract(process, lambda message: message["MessageId"], charged.__getitem__)
+    assert names(found(contract)) == ["effects-once"]
