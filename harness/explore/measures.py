@@ -16,8 +16,11 @@ def measure(name: str, result: Result) -> float:
 
 
 def _recovery_seconds(result: Result) -> float:
-    """Seconds from the end of the last fault to the first success after it."""
-    return result.recovery_seconds or 0.0
+    """Seconds from the end of the last fault until recovered; to the end of the run where it never was."""
+    if result.recovery_seconds is not None:
+        return result.recovery_seconds
+    strikes = result.history.of("fault.strike")
+    return float(result.history.events[-1]["t"] - strikes[-1]["t"]) if strikes else 0.0
 
 
 def _duplicates(result: Result) -> float:

@@ -8,7 +8,7 @@ import pytest
 
 from harness.explore.coverage import features
 from harness.explore.measures import MEASURES, measure
-from harness.history import History
+from harness.history import Event, History
 from harness.invariants.messages import MessageCounts
 from harness.result import Result
 
@@ -79,3 +79,12 @@ def test_figures(name: str, figure: float) -> None:
     assert measure(name, result) == figure
     assert measure(name, Result("x", "passed", 0, "memory", History({}, []))) == 0
     assert name in MEASURES
+
+
+def test_what_never_recovers_is_worse_than_what_does() -> None:
+    """Without a recovery the figure goes to the end of the run, not to zero."""
+    events: list[Event] = [
+        {"n": 1, "t": 2.0, "actor": "worker", "kind": "fault.strike", "point": "x.before", "fault_kind": "timeout"},
+        {"n": 2, "t": 92.0, "actor": "-", "kind": "run.end"},
+    ]
+    assert measure("recovery_seconds", Result("x", "failed", 0, "memory", History({}, events))) == 90
