@@ -167,6 +167,7 @@ def test_a_test_that_fails_by_itself_is_reported_as_ever(swept: tuple[int, str])
     assert "1 failed, 4 passed, 1 skipped" in output
 
 
+@pytest.mark.slow
 def test_a_lost_message_is_found_and_seen_again(tmp_path: Path) -> None:
     """The kind that a program may answer with an error is no failure; the message that is gone is."""
     run = ("--chaos-sweep", "--chaos-sweep-kinds", "readonly", "tests/test_shop.py::test_work")
@@ -190,6 +191,7 @@ def test_a_scenario_of_a_test_is_swept(tmp_path: Path) -> None:
     assert "1 passed" in output
 
 
+@pytest.mark.slow
 def test_workers_of_xdist_sweep_and_the_controller_tells(tmp_path: Path) -> None:
     """With -n 2 the same findings, told once, and the same exit code."""
     arguments = ("--chaos-sweep", "--chaos-sweep-kinds", "timeout", "-n", "2", "-k", "first or nothing")
@@ -199,6 +201,7 @@ def test_workers_of_xdist_sweep_and_the_controller_tells(tmp_path: Path) -> None
     assert "2 tests, " in output
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     """A budget of nearly nothing: one repetition for each test, and the rest is counted."""
     arguments = ("--chaos-sweep", "--chaos-sweep-budget", "all,0.001s", "tests/test_shop.py::test_first")
@@ -207,6 +210,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert "Left out for want of time (0.001 s; --chaos-sweep-budget): " in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
