@@ -25,7 +25,7 @@ def test_every_package_is_in_the_wheel() -> None:
         for path in (ROOT / "scenarios").rglob("*.py")
         if "__pycache__" not in path.parts
     }
-    assert named == found | catalogue | {"harness.report.templates"}
+    assert named == found | catalogue | {"harness.report.templates", "harness.report.templates.script"}
 
 
 def test_components_and_points_need_the_standard_library_only() -> None:
