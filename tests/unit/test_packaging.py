@@ -25,7 +25,8 @@ def test_every_package_is_in_the_wheel() -> None:
         for path in (ROOT / "scenarios").rglob("*.py")
         if "__pycache__" not in path.parts
     }
-    assert named == found | catalogue | {"harness.report.templates", "harness.report.templates.script"}
+    data = {"harness.report.templates", "harness.report.templates.script", "harness.starter.files"}
+    assert named == found | catalogue | data
 
 
 def test_components_and_points_need_the_standard_library_only() -> None:
