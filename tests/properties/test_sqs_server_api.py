@@ -421,6 +421,8 @@ def test_waiting_clients_that_go_away(watched: Watched) -> None:
     for number in range(400 if NIGHTLY else 60):
         with socket.create_connection(("127.0.0.1", watched.server.port), timeout=10) as client:
             client.sendall(follow if number % 3 == 0 else poll.encode() + body)
+    for _ in range(3):  # it has answered somebody who came later: nobody of those before waits to be let in
+        watched.ask("GET", "/_harness/health")
     assert _settled(descriptors) <= descriptors  # who asked is gone, and the server knows it
     watched.sqs.send_message(QueueUrl=url, MessageBody="x")
     assert watched.sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "x"
