@@ -205,6 +205,7 @@ def test_without_the_setting_nothing_is_imported(tmp_path: Path) -> None:
     assert done.code == 0, done.output
 
 
+@pytest.mark.slow
 def test_a_late_sim_works_and_an_error_tells_the_remedy(tmp_path: Path) -> None:
     """Without the setting a test may still ask for sim; a run that goes wrong then says what to set."""
     tests = """

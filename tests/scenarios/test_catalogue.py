@@ -23,12 +23,18 @@ SCENARIOS = [
 ]
 
 
-@pytest.fixture(params=SCENARIOS, ids=lambda scenario: scenario.name)
-def scenario(request: pytest.FixtureRequest) -> Scenario:
-    found: Scenario = request.param
-    return found
+#: Those that take seconds: each runs once in every test run; what needs two more runs of it is for nightly. That two
+#: processes write the same bytes of it is seen by ``python -m benchmarks.determinism``.
+LONG = {"alarm-fires-and-clears", "degradation-under-overload", "retry-storm-with-budget", "rolling-mix"}
+
+everyone = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+twice = pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(one, id=one.name, marks=[pytest.mark.slow] if one.name in LONG else []) for one in SCENARIOS],
+)
 
 
+@everyone
 def test_it_passes_with_every_fault_struck(scenario: Scenario) -> None:
     """With our components the scenario passes, and no fault of its plan was an empty threat."""
     result = runner.run(scenario)
@@ -38,6 +44,7 @@ def test_it_passes_with_every_fault_struck(scenario: Scenario) -> None:
     assert result.messages.lost == 0
 
 
+@twice
 def test_the_same_seed_gives_the_same_bytes_on_the_short_cut_and_on_the_full_wire(scenario: Scenario) -> None:
     """Two runs of one seed are equal byte for byte, also when every call takes botocore's whole path."""
     first = runner.run(scenario, seed=5).history.to_bytes()
@@ -49,11 +56,13 @@ def test_the_same_seed_gives_the_same_bytes_on_the_short_cut_and_on_the_full_wir
     assert first == second
 
 
+@twice
 def test_another_seed_gives_another_history(scenario: Scenario) -> None:
     """The seed is what decides: two seeds give two histories."""
     assert runner.run(scenario, seed=1).history.to_bytes() != runner.run(scenario, seed=2).history.to_bytes()
 
 
+@everyone
 def test_it_says_in_a_sentence_what_outage_it_stands_for(scenario: Scenario) -> None:
     """A reader of the table knows what each scenario is about."""
     assert 20 < len(scenario.sentence) < 200

@@ -38,8 +38,16 @@ def verdict(result: Result, name: str) -> tuple[str, str, set[str]]:
     ("worker", "fails", "says", "evidence"),
     [
         (degraded.measures_that_are_empty, "measures-applied", "the rate is not limited", "degradation.measure"),
-        (degraded.a_limit_that_nobody_keeps, "measures-applied", "limits to", "receive"),
-        (degraded.measures_that_are_not_lifted, "measures-applied", "has not lifted features", "degradation.level"),
+        pytest.param(
+            degraded.a_limit_that_nobody_keeps, "measures-applied", "limits to", "receive", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            degraded.measures_that_are_not_lifted,
+            "measures-applied",
+            "has not lifted features",
+            "degradation.level",
+            marks=pytest.mark.slow,
+        ),
         (degraded.a_level_that_comes_too_late, "level-follows-health", "stays below", "degradation.health"),
         (degraded.a_level_that_stays, "level-follows-health", "is kept above", "degradation.health"),
         (
@@ -102,6 +110,7 @@ def test_the_storm_needs_its_trigger() -> None:
     assert not result.history.of("call.failed")
 
 
+@pytest.mark.slow
 def test_the_storm_outlives_trigger_and_load() -> None:
     """With the outage nothing at all is served any more, though the outage is over and later the load, too."""
     found = with_worker(scenario("retry_storm_with_budget"), broken.retries_without_a_budget)

@@ -151,7 +151,21 @@ TWINS = [
 ]
 
 
-@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: f"{twin.of}/{twin.worker.__name__}")
+#: Whose runs are long: a storm of many thousand calls.
+LONG = {"retries_without_a_budget"}
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        pytest.param(
+            twin,
+            id=f"{twin.of}/{twin.worker.__name__}",
+            marks=[pytest.mark.slow] if twin.worker.__name__ in LONG else [],
+        )
+        for twin in TWINS
+    ],
+)
 def test_the_twin_fails_by_the_right_invariant_with_evidence(twin: Twin) -> None:
     """The broken component is found, the verdict names the invariant, and its evidence is events that show it."""
     result = runner.run(twin.scenario())

@@ -93,6 +93,7 @@ def test_the_picture_shows_both(found: Demo) -> None:
     assert (found.picture.messages.lost, found.picture.messages.duplicated) == (1, 1)
 
 
+@pytest.mark.slow
 def test_every_first_seed_finds_both(scenario: Scenario) -> None:
     """Whatever seed somebody gives, both are found after few plans."""
     for seed in (1, 7, 8, 42, 1_000_000):

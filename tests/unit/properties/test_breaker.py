@@ -83,6 +83,7 @@ def test_our_own_breaker_keeps_its_contract() -> None:
     check_circuit_breaker(ours(awaited), examples=FEW)
 
 
+@pytest.mark.slow
 def test_failures_within_a_window() -> None:
     """Declared as windowed, successes between failures do not matter, and a breaker of failures in a row is wrong."""
 
@@ -109,6 +110,7 @@ def test_one_error_tells_the_findings_and_the_same_seed_the_same_report() -> Non
     assert probe(contract, examples=FEW) == caught.value.report
 
 
+@pytest.mark.slow
 def test_pre_emption_leaves_the_code_as_it_was() -> None:
     """The component's functions have their own code back after a probe."""
     before = breakers.Right.call.__code__, CircuitBreaker.call.__code__

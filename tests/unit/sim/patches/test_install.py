@@ -89,6 +89,7 @@ def test_uninstall_leaves_every_name_as_it_was() -> None:
     assert run(program) == "[]\n[]\nTrue set()\n"
 
 
+@pytest.mark.slow
 def test_uninstall_works_after_an_exception(bare: None) -> None:
     """A run that ended by an error leaves nothing that uninstall() does not take out."""
     before = time.sleep, time.time, threading.Lock, os._exit
@@ -103,6 +104,7 @@ def test_uninstall_works_after_an_exception(bare: None) -> None:
     assert (time.sleep, time.time, threading.Lock, os._exit) == before
 
 
+@pytest.mark.slow
 def test_a_failing_install_takes_back_what_it_did(bare: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation that breaks in the middle leaves the names as they were."""
     before = time.sleep, threading.Lock, threading.Thread.__hash__
