@@ -10,7 +10,7 @@ import hashlib
 import re
 from typing import Any
 
-__all__ = ["MASK", "mask_addresses", "redact", "redact_name", "redact_text"]
+__all__ = ["MASK", "mask_addresses", "names_a_secret", "redact", "redact_name", "redact_text"]
 
 MASK = "[redacted]"
 
@@ -28,8 +28,14 @@ _NAMED = re.compile(
 # A cheap test that almost every text fails: one of these must be there for a pattern to match.
 _HINTS = ("akia", "asia", "bearer", "basic", "@", "eyj", "passw", "secret", "key", "token", "authorization")
 _HINT = re.compile("(?i)" + "|".join(_HINTS))
+_SECRET_NAMES = ("password", "passwd", "secret", "token", "api_key", "apikey", "authorization", "credential")
 _SHORTEST_SECRET = 5  # a@b.c
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether a variable of this name holds a secret, whatever it looks like."""
+    return any(word in name.lower() for word in _SECRET_NAMES)
 
 
 def redact_text(text: str) -> str:

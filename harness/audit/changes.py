@@ -9,12 +9,12 @@ from typing import Any, Final, Literal
 
 from harness.audit.estate import Estate
 
-__all__ = ["Change", "in_words"]
+__all__ = ["TERRAFORM", "Change", "in_words"]
 
 Kind = Literal["queue", "mapping", "function", "redrive", "alarm", "metric", "words"]
 
 #: How Terraform's AWS provider calls what CloudFormation calls so.
-_TERRAFORM: Final = {
+TERRAFORM: Final = {
     "VisibilityTimeout": "visibility_timeout_seconds",
     "MessageRetentionPeriod": "message_retention_seconds",
     "DelaySeconds": "delay_seconds",
@@ -149,7 +149,7 @@ def _terraform_line(name: str, value: Any) -> str:
         return f"redrive_policy = jsonencode({{ deadLetterTargetArn = ..., maxReceiveCount = {value} }})"
     if name == "ScalingConfig.MaximumConcurrency":
         return f"scaling_config {{\n  maximum_concurrency = {value}\n}}"
-    return f"{_TERRAFORM[name]} = {json.dumps(value)}"
+    return f"{TERRAFORM[name]} = {json.dumps(value)}"
 
 
 def _command(change: Change, estate: Estate) -> str:

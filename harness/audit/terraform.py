@@ -14,6 +14,7 @@ from collections.abc import Mapping as AnyMapping
 from pathlib import Path
 from typing import Any
 
+from harness.audit.changes import TERRAFORM
 from harness.audit.estate import ATTRIBUTES, DEFAULTS, Alarm, Estate, Function, Mapping, QueueSettings, Unknown
 from harness.errors import UsageError
 
@@ -22,15 +23,6 @@ __all__ = ["is_terraform", "read_terraform"]
 _AFTER_APPLY = "only known after apply; give terraform show -json of the state"
 _INDEX = re.compile(r"\[[^]]*\]")
 _EMPTY: AnyMapping[str, Any] = {}
-
-#: Queue attribute -> what the AWS provider calls it.
-_CALLED = {
-    "VisibilityTimeout": "visibility_timeout_seconds",
-    "MessageRetentionPeriod": "message_retention_seconds",
-    "DelaySeconds": "delay_seconds",
-    "ReceiveMessageWaitTimeSeconds": "receive_wait_time_seconds",
-    "MaximumMessageSize": "max_message_size",
-}
 
 
 def is_terraform(document: Any) -> bool:
@@ -180,7 +172,7 @@ class _Reader:
             str(name),
             bool(values.get("fifo_queue")) or str(name).endswith(".fifo"),
             f"{self._path}: {address}",
-            **{field: self._number(resource, _CALLED[key], DEFAULTS[key]) for field, key in ATTRIBUTES.items()},
+            **{field: self._number(resource, TERRAFORM[key], DEFAULTS[key]) for field, key in ATTRIBUTES.items()},
             dead_letter=dead_letter,
             max_receives=max_receives,
             content_based_deduplication=bool(values.get("content_based_deduplication")),

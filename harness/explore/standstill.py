@@ -21,7 +21,7 @@ from typing import Any, Final, NoReturn
 
 from harness.errors import SimulationError
 from harness.history import Event
-from harness.redact import MASK, mask_addresses, redact_text
+from harness.redact import MASK, mask_addresses, names_a_secret, redact_text
 from harness.sim import world
 
 __all__ = ["FRAMES_MAX", "Frame", "Lookout", "Prompt", "Standstill", "debug", "stopping_at"]
@@ -35,7 +35,6 @@ _OWN = str(Path(__file__).resolve().parents[1]) + os.sep
 #: Parts of the package that are code under test: production components, and the catalogue as the wheel installs it.
 _UNDER_TEST = ("resilience", "catalogue")
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
-_SECRET_NAMES = ("password", "passwd", "secret", "token", "api_key", "apikey", "authorization", "credential")
 
 
 @dataclass(frozen=True)
@@ -247,7 +246,7 @@ _repr.maxdict = _repr.maxlist = _repr.maxtuple = 6
 
 
 def _value(name: str, value: Any) -> str:
-    if any(word in name.lower() for word in _SECRET_NAMES):
+    if names_a_secret(name):
         return MASK
     try:
         text = _repr.repr(value)

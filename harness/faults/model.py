@@ -17,13 +17,12 @@ not vanished.
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from harness import generated_page
 from harness.faults.kinds import find
 
 __all__ = ["MODEL", "Under", "Weakening", "layer_of", "open_ended", "weaken"]
@@ -581,20 +580,7 @@ def document() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the page, or with ``--check`` say whether it is up to date (exit code 1 if not)."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    check = "--check" in arguments
-    paths = [argument for argument in arguments if not argument.startswith("-")]
-    path = Path(paths[0]) if paths else Path(__file__).parents[2] / "docs" / "fault-model.md"
-    text = document()
-    if check:
-        current = path.read_text(encoding="utf-8") if path.is_file() else ""
-        if current != text:
-            print(f"{path} is out of date: run python -m harness.faults.model", file=sys.stderr)
-            return 1
-        return 0
-    path.write_text(text, encoding="utf-8")
-    print(path)
-    return 0
+    return generated_page.keep("fault-model.md", document(), "harness.faults.model", arguments)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from harness import invariants
+from harness import generated_page, invariants
 
 __all__ = ["document", "main"]
 
@@ -72,18 +70,7 @@ def _plain(text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page, or with ``--check`` say whether it is up to date (exit code 1 if not)."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    paths = [argument for argument in arguments if not argument.startswith("-")]
-    path = Path(paths[0]) if paths else Path(__file__).parents[2] / "docs" / "invariants.md"
-    text = document()
-    if "--check" in arguments:
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            print(f"{path} is out of date: run python -m harness.invariants.page", file=sys.stderr)
-            return 1
-        return 0
-    path.write_text(text, encoding="utf-8")
-    print(path)
-    return 0
+    return generated_page.keep("invariants.md", document(), "harness.invariants.page", arguments)
 
 
 if __name__ == "__main__":

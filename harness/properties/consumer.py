@@ -19,8 +19,7 @@ from typing import Any
 from harness import invariants
 from harness.faults.plan import Fault, FaultPlan
 from harness.invariants.base import Spec
-from harness.properties.bench import elsewhere
-from harness.properties.hunt import Hunt, Trial
+from harness.properties.hunt import Trial, hunted
 from harness.properties.report import Report
 from harness.properties.rules import contained, no_needless_redelivery, stops
 from harness.properties.settings import POLL_S, messages, poison, rounds, spoilt, strikes, worth
@@ -57,11 +56,17 @@ def probe_consumer(contract: ConsumerContract, *, seed: int, examples: int, max_
     promises = dict(PROMISES)
     if contract.redrive is None:
         del promises["poison-contained"]
-    hunt = Hunt(promises, {one: name for one, name in NAMES.items() if name in promises}, seed, examples, max_seconds)
-    with elsewhere():
-        hunt.run(lambda fresh: _trials(contract, fresh=fresh))
-    name = contract.name or getattr(contract.start, "__qualname__", type(contract.start).__name__)
-    return Report(name, "consumer", seed, hunt.results(), hunt.in_order())
+    return hunted(
+        "consumer",
+        contract.start,
+        lambda fresh: _trials(contract, fresh=fresh),
+        name=contract.name,
+        promises=promises,
+        names=NAMES,
+        seed=seed,
+        examples=examples,
+        max_seconds=max_seconds,
+    )
 
 
 def _trials(contract: ConsumerContract, *, fresh: bool) -> list[Trial]:

@@ -22,9 +22,8 @@ from harness import effects, invariants
 from harness.faults.plan import Fault, FaultPlan
 from harness.invariants.base import Spec
 from harness.properties import stage as staging
-from harness.properties.bench import elsewhere
 from harness.properties.contract import is_async
-from harness.properties.hunt import Hunt, Trial
+from harness.properties.hunt import Trial, hunted
 from harness.properties.report import Report
 from harness.properties.rules import contained, envelope_lossless, no_needless_redelivery, stops
 from harness.properties.settings import POLL_S, messages, poison, rounds, spoilt, strikes, worth
@@ -61,11 +60,17 @@ _HANDLED = "handled"
 
 def probe_dead_letter(contract: DeadLetterContract, *, seed: int, examples: int, max_seconds: float) -> Report:
     """Look for examples that break the contract."""
-    hunt = Hunt(PROMISES, _NAMES, seed, examples, max_seconds)
-    with elsewhere():
-        hunt.run(lambda fresh: _trials(contract, fresh=fresh))
-    name = contract.name or getattr(contract.run, "__qualname__", type(contract.run).__name__)
-    return Report(name, "dead-letter", seed, hunt.results(), hunt.in_order())
+    return hunted(
+        "dead-letter",
+        contract.run,
+        lambda fresh: _trials(contract, fresh=fresh),
+        name=contract.name,
+        promises=PROMISES,
+        names=_NAMES,
+        seed=seed,
+        examples=examples,
+        max_seconds=max_seconds,
+    )
 
 
 def _trials(contract: DeadLetterContract, *, fresh: bool) -> list[Trial]:

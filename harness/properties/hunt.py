@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness import runner
 from harness.errors import UsageError
@@ -27,14 +28,15 @@ from harness.explore.schedules import PLAIN
 from harness.explore.search import Search
 from harness.explore.search_report import Finding as Found
 from harness.faults.plan import Fault, FaultPlan
-from harness.properties.report import Finding, PropertyResult, Verdict
+from harness.properties.bench import elsewhere
+from harness.properties.report import Finding, PropertyResult, Report, Verdict
 from harness.properties.stage import SQLITE, Stage
 from harness.properties.watching import BEFORE, EFFECT
 from harness.result import Result
 from harness.scenario import Scenario
 from harness.sim import real
 
-__all__ = ["Hunt", "Trial"]
+__all__ = ["Hunt", "Trial", "hunted"]
 
 _MINIMISE_S = 6.0
 _SINGLES_PER_EXAMPLE = 4
@@ -341,3 +343,26 @@ def _remembers(make: Callable[[bool], Sequence[Trial]]) -> bool:
     first, second = handled(False), handled(False)
     sent = sum(one.messages for one in make(False)[0].scenario.workloads)
     return min(first, second) < sent and handled(True) > min(first, second)
+
+
+def hunted(
+    kind: str,
+    component: Any,
+    make: Callable[[bool], Sequence[Trial]],
+    *,
+    name: str,
+    promises: Mapping[str, str],
+    names: Mapping[str, str],
+    seed: int,
+    examples: int,
+    max_seconds: float,
+) -> Report:
+    """What a hunt through the trials that *make* gives (see :meth:`Hunt.run`) finds of a contract.
+
+    *kind* is the contract's, *component* what it is about, which gives the report its name where *name* is empty.
+    """
+    hunt = Hunt(promises, {one: name for one, name in names.items() if name in promises}, seed, examples, max_seconds)
+    with elsewhere():
+        hunt.run(make)
+    usual = component if isinstance(component, str) else getattr(component, "__qualname__", type(component).__name__)
+    return Report(name or usual, kind, seed, hunt.results(), hunt.in_order())

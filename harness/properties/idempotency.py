@@ -21,8 +21,7 @@ from typing import Any
 
 from harness import invariants
 from harness.faults.plan import Fault, FaultPlan
-from harness.properties.bench import elsewhere
-from harness.properties.hunt import Hunt, Trial
+from harness.properties.hunt import Trial, hunted
 from harness.properties.report import Report
 from harness.properties.settings import KEEPER, messages, worth
 from harness.properties.stage import DEAD, MAIN, Stage
@@ -52,11 +51,17 @@ _DELETE = "aws.sqs.DeleteMessage"
 
 def probe_idempotency(contract: IdempotencyContract, *, seed: int, examples: int, max_seconds: float) -> Report:
     """Look for examples that break the contract."""
-    hunt = Hunt(PROMISES, _NAMES, seed, examples, max_seconds)
-    with elsewhere():
-        hunt.run(lambda fresh: _trials(contract, fresh=fresh))
-    name = contract.name or getattr(contract.process, "__qualname__", type(contract.process).__name__)
-    return Report(name, "idempotency", seed, hunt.results(), hunt.in_order())
+    return hunted(
+        "idempotency",
+        contract.process,
+        lambda fresh: _trials(contract, fresh=fresh),
+        name=contract.name,
+        promises=PROMISES,
+        names=_NAMES,
+        seed=seed,
+        examples=examples,
+        max_seconds=max_seconds,
+    )
 
 
 def _trials(contract: IdempotencyContract, *, fresh: bool) -> list[Trial]:

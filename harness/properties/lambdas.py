@@ -17,8 +17,7 @@ import dataclasses
 from harness import invariants
 from harness.faults.plan import FaultPlan
 from harness.invariants.base import Spec
-from harness.properties.bench import elsewhere
-from harness.properties.hunt import Hunt, Trial
+from harness.properties.hunt import Trial, hunted
 from harness.properties.report import Report
 from harness.properties.rules import contained, no_needless_redelivery, response_well_formed
 from harness.properties.settings import POLL_S, messages, poison, rounds, spoilt, strikes, worth
@@ -55,12 +54,17 @@ def probe_lambda(contract: LambdaContract, *, seed: int, examples: int, max_seco
     promises = dict(PROMISES)
     if not contract.consumer.report_batch_item_failures:
         del promises["others-not-held-up"]  # the whole batch comes back: that is what the mapping was told
-    hunt = Hunt(promises, {one: name for one, name in _NAMES.items() if name in promises}, seed, examples, max_seconds)
-    with elsewhere():
-        hunt.run(lambda fresh: _trials(contract, fresh=fresh))
-    handler = contract.handler
-    usual = handler if isinstance(handler, str) else getattr(handler, "__qualname__", type(handler).__name__)
-    return Report(contract.name or usual, "lambda", seed, hunt.results(), hunt.in_order())
+    return hunted(
+        "lambda",
+        contract.handler,
+        lambda fresh: _trials(contract, fresh=fresh),
+        name=contract.name,
+        promises=promises,
+        names=_NAMES,
+        seed=seed,
+        examples=examples,
+        max_seconds=max_seconds,
+    )
 
 
 def _trials(contract: LambdaContract, *, fresh: bool) -> list[Trial]:
